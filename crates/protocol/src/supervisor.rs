@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Between the IC manager and the root task, which supervises the boot domains.
+//!
+//! The root task is above the manager, so it never calls it: it signals, and
+//! the manager asks what for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Name;
+use crate::factory::ops;
+use crate::{Error, Result};
+
+ops! {
+    /// What the manager asks of the root task.
+    Op = 0x340 {
+        /// Reply: word 0 is 0 for nothing, else 1 + the index of a boot domain that crashed: its ICs and
+        /// sessions are to be disposed of.
+        NextCrash,
+        /// Word 0: index of a boot domain whose ICs are disposed of: it can be restarted.
+        Disposed,
+        /// Word 0: exit code for the simulator. Ends the machine. No reply.
+        PowerOff,
+    }
+}
+
+/// One boot domain as the root task hands it to the manager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BootDomain {
+    /// Its name in `system.xml`.
+    pub name: Name,
+    /// Pages of its arena.
+    pub pages: u32,
+    /// Channel id at the manager's end, if it has a channel to it. Channel 0 is the supervisor's.
+    pub channel: Option<u8>,
+    /// Whether it receives from an endpoint that the manager may mint sessions from.
+    pub serves: bool,
+}
+
+/// One untyped that the root task gives to the manager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BootUntyped {
+    /// Physical address.
+    pub paddr: u64,
+    /// Size as a power of two of bytes.
+    pub size_bits: u8,
+    /// Whether it is device memory (never allocated from; kept for drivers).
+    pub device: bool,
+}
+
+/// How the root task hands the machine to the manager: what lies where.
+///
+/// The manager's CSpace has a root of radix [`boot::ROOT_RADIX`] that leaves
+/// [`boot::LEVEL_BITS`] bits. Root slot 0 holds the node with Microkit's slots
+/// (so a Microkit slot `i` is CPtr `i`, as in every boot domain); root slot 1
+/// holds the **pool**, one node of radix [`boot::POOL_RADIX`] in which the
+/// manager keeps every capability that it owns.
+pub mod boot {
+    use super::{BootDomain, BootUntyped};
+    use heapless::Vec;
+    use serde::{Deserialize, Serialize};
+
+    /// Radix of the manager's root CNode.
+    pub const ROOT_RADIX: u32 = 8;
+    /// Bits that its root leaves to the nodes (guard and radix of a node add up to it).
+    pub const LEVEL_BITS: u32 = 20;
+    /// Radix of the pool: slots for 4,096 ICs of 16 each, and as many for regions, sessions and untypeds.
+    pub const POOL_RADIX: u32 = 17;
+    /// CPtr of the pool's own CNode capability, guard 0: pool slot `n` is index `n` at depth [`POOL_RADIX`].
+    pub const POOL: u64 = 9;
+
+    /// CPtr of pool slot `n`.
+    pub const fn pool(n: u32) -> u64 {
+        1 << LEVEL_BITS | n as u64
+    }
+
+    /// Pool slots per boot domain; domain `i` of [`ManagerBoot::domains`] begins at `i * DOMAIN_SLOTS`.
+    pub const DOMAIN_SLOTS: u32 = 8;
+    /// Of these: its TCB.
+    pub const DOMAIN_TCB: u32 = 0;
+    /// Its root CNode, guard 0.
+    pub const DOMAIN_CSPACE: u32 = 1;
+    /// Its VSpace root.
+    pub const DOMAIN_VSPACE: u32 = 2;
+    /// Its input endpoint, unbadged, all rights (empty unless [`BootDomain::serves`]).
+    pub const DOMAIN_ENDPOINT: u32 = 3;
+    /// A capability to signal it on its channel to the manager (empty without a channel).
+    pub const DOMAIN_NOTIFICATION: u32 = 4;
+    /// Boot domains that fit.
+    pub const MAX_DOMAINS: usize = 64;
+
+    /// Pool slot of the ASID control capability.
+    pub const ASID_CONTROL: u32 = 1000;
+    /// Pool slot of the ASID pool that the kernel made.
+    pub const ASID_POOL: u32 = 1001;
+    /// Pool slot of the IRQ control capability.
+    pub const IRQ_CONTROL: u32 = 1002;
+    /// Pool slot of an endpoint capability on the root task, badged as the manager.
+    pub const SUPERVISOR: u32 = 1003;
+    /// Pool slot of the first untyped; untyped `i` of [`ManagerBoot::untypeds`] lies `i` slots on.
+    pub const FIRST_UNTYPED: u32 = 1024;
+    /// Untypeds that fit.
+    pub const MAX_UNTYPEDS: usize = 256;
+    /// First pool slot that is free; all from here on are.
+    pub const FIRST_FREE: u32 = 2048;
+
+    /// Where the root task maps the encoded [`ManagerBoot`], read-only, in the manager's VSpace.
+    pub const INFO_VADDR: u64 = 0x7000_0000;
+    /// Pages mapped there.
+    pub const INFO_PAGES: u64 = 4;
+
+    /// What the manager starts from, postcard-encoded at [`INFO_VADDR`].
+    #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+    pub struct ManagerBoot {
+        /// The boot domains, in the order of `system.xml`; the manager itself among them.
+        pub domains: Vec<BootDomain, MAX_DOMAINS>,
+        /// The untyped memory that is left, device memory included.
+        pub untypeds: Vec<BootUntyped, MAX_UNTYPEDS>,
+    }
+}
