@@ -35,7 +35,7 @@ pub enum Op {
     /// Word 0: a cursor, 0 at first. Reply: [`IcPage`], postcard: the ICs that this session may see.
     List,
     /// Word 0: [`Subject`]; word 1: slot of a notification in the caller's root CNode, or 0 for the
-    /// channel of a boot domain. The notification is signalled once, when the IC dies.
+    /// channel of a boot domain. The notification is signalled once, when the IC has [ended](Op::Ended) or dies.
     Watch,
     /// Word 0: [`IcId`]; words 1 to 3: [`Name`]; an IC that the caller created is called that in lists.
     Annotate,
@@ -70,11 +70,17 @@ pub enum Op {
     Budget,
     /// Only the supervisor. Reply: [`Free`]: what the manager has left, for accounting to the byte and slot.
     Free,
+    /// Only the supervisor. Word 0: exit code for the simulator. Ends the machine; there is no reply but a refusal.
+    PowerOff,
+    /// Word 0: [`IcId`] of an IC that the caller created. It has ended by itself and is kept only until
+    /// someone has asked how: its state becomes [`IcState::Dead`], its watchers are signalled. A factory
+    /// says this when an IC ends and nobody waits for it yet.
+    Ended,
 }
 
 impl Op {
     const FIRST: u64 = Op::Ping as u64;
-    const ALL: [Op; 26] = [
+    const ALL: [Op; 28] = [
         Op::Ping,
         Op::Create,
         Op::CreateWithin,
@@ -101,6 +107,8 @@ impl Op {
         Op::NextEvent,
         Op::Budget,
         Op::Free,
+        Op::PowerOff,
+        Op::Ended,
     ];
 
     /// The label of the request.
