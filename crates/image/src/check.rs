@@ -91,7 +91,7 @@ fn invalid(item: Item, index: usize, problem: Problem) -> ImageError {
 }
 
 fn name<'a>(name: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(), Problem> {
-    if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains('\0') {
+    if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(char::is_control) {
         return Err(Problem::Name);
     }
     if seen.insert(name) {

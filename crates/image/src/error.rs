@@ -94,7 +94,7 @@ impl fmt::Display for Item {
 pub enum Problem {
     #[error("there are none, or more than the format allows")]
     Count,
-    #[error("its name is empty, longer than 63 bytes, or contains a zero byte")]
+    #[error("its name is empty, longer than 63 bytes, or contains a control character")]
     Name,
     #[error("its name occurs twice")]
     DuplicateName,

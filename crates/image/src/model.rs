@@ -35,7 +35,8 @@ impl SystemImage {
 /// A protection domain: one address space, one capability space, one thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Domain {
-    /// 1 to [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
+    /// 1 to [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes without control characters, so that it can
+    /// be printed.
     pub name: String,
     /// Who handles its faults; the root task if nobody.
     pub parent: Option<Parent>,
@@ -182,7 +183,8 @@ pub struct IoPorts {
 /// Memory that domains map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// 1 to [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
+    /// 1 to [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes without control characters, so that it can
+    /// be printed.
     pub name: String,
     /// Bytes, a multiple of `page_size`, not zero.
     pub size: u64,
