@@ -1,3 +1,33 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Logic of `process-factory`.
+//! The process factory: an isolation context becomes a program in an address
+//! space of its own.
+//!
+//! It is for: static x86-64 ELF images of the initial file tree. Read-only
+//! segments are loaded once, into a region, and mapped by every instance;
+//! the rest is private to each. An instance ends by saying so, by a fault, or by
+//! being killed, and whoever waits for it is told which.
+//!
+//! It must never
+//! * hold anything of an instance but its parts node: what it composes lies in
+//!   the instance's arena, so that the manager alone can take all of it back;
+//! * pay for a client: memory is drawn on the budget of the session that asked;
+//! * trust an image: [`program`] reads what may be the work of an attacker, whose
+//!   harm must end at the process that is made of it.
+//!
+//! This library holds the decisions, free of system calls; `main.rs` and its
+//! modules carry them out.
+//!
+//! ```text
+//! the address space of a process
+//!   0x200000 ...       segments of the image, each with its own rights
+//!   |                  nothing: a guard
+//!   top - stack - ...  stack, growing downward
+//!   top - 2 pages      IPC buffer
+//!   top - 1 page       start information (arguments, environment, channels)
+//!   top                a multiple of 2 MiB, so that a small program needs one page table
+//! ```
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod layout;
+pub mod program;

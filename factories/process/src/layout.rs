@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Decides where everything of a process lies, and what it takes to put it there.
+
+use heapless::Vec;
+use xos_protocol::manager::PAGE;
+
+use crate::program::{Program, Segment};
+
+/// Zero pages of a segment that are mapped at once; those behind them come when they are touched.
+/// Mapping eight costs about as much as taking three of them by a fault each.
+pub const EAGER_ZERO_PAGES: u64 = 8;
+/// Pages of stack mapped at once.
+pub const EAGER_STACK_PAGES: u64 = 1;
+/// Stack when the specification asks for none in particular.
+pub const DEFAULT_STACK_PAGES: u64 = 16;
+/// Largest stack.
+pub const MAX_STACK_PAGES: u64 = 1 << 14;
+/// Pages that an image maps at once at most (64 MiB).
+pub const MAX_EAGER_PAGES: u64 = 1 << 14;
+
+/// Bytes below one page table.
+pub const TABLE_SPAN: u64 = 1 << 21;
+const DIRECTORY_SPAN: u64 = 1 << 30;
+const POINTER_SPAN: u64 = 1 << 39;
+
+/// The image needs more address space or memory than a process can have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the image or the stack asked for is larger than a process can be")]
+pub struct TooLarge;
+
+/// Where a page's content comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// Page `index` of the image's shared pages, counted over all segments that nobody can write.
+    Shared {
+        /// Which of the shared pages.
+        index: u64,
+        /// Whether its segment can be executed.
+        executable: bool,
+    },
+    /// Private; begins with bytes of the file: page `page` of segment `segment`.
+    Filled {
+        /// Index in the program's segments.
+        segment: usize,
+        /// Index of the page in that segment.
+        page: u64,
+    },
+    /// Private and zero.
+    Zero,
+}
+
+/// A page that is mapped before the process starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// Its address.
+    pub address: u64,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// First addresses of the spans for which a paging structure is needed, ascending.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tables {
+    /// Page-directory-pointer tables (512 GiB each).
+    pub pointers: Vec<u64, 4>,
+    /// Page directories (1 GiB each).
+    pub directories: Vec<u64, 8>,
+    /// Page tables (2 MiB each).
+    pub tables: Vec<u64, 64>,
+}
+
+impl Tables {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        (self.pointers.len() + self.directories.len() + self.tables.len()) as u64
+    }
+
+    fn cover(&mut self, address: u64) -> Result<(), TooLarge> {
+        fn add<const N: usize>(list: &mut Vec<u64, N>, start: u64) -> Result<(), TooLarge> {
+            if list.last() == Some(&start) {
+                Ok(())
+            } else {
+                list.push(start).map_err(|_| TooLarge)
+            }
+        }
+        add(&mut self.pointers, address & !(POINTER_SPAN - 1))?;
+        add(&mut self.directories, address & !(DIRECTORY_SPAN - 1))?;
+        add(&mut self.tables, address & !(TABLE_SPAN - 1))
+    }
+}
+
+/// Where stack, IPC buffer and start information lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Lowest address of the stack; the page below it is a guard.
+    pub stack_low: u64,
+    /// Address behind the stack.
+    pub stack_top: u64,
+    /// The IPC buffer's page.
+    pub ipc_buffer: u64,
+    /// The start information's page; mapped only when there is something to say.
+    pub start_info: u64,
+}
+
+impl Layout {
+    /// Places the stack (`stack_pages` long, 0 for the default) and what belongs to it behind the image.
+    pub fn new(program: &Program, stack_pages: u64) -> Result<Self, TooLarge> {
+        let stack_pages = if stack_pages == 0 {
+            DEFAULT_STACK_PAGES
+        } else {
+            stack_pages
+        };
+        if stack_pages > MAX_STACK_PAGES {
+            return Err(TooLarge);
+        }
+        // One guard page below the stack, and two pages above it.
+        let top = (program.end() + (stack_pages + 3) * PAGE).next_multiple_of(TABLE_SPAN);
+        let stack_top = top - 2 * PAGE;
+        Ok(Self {
+            stack_low: stack_top - stack_pages * PAGE,
+            stack_top,
+            ipc_buffer: stack_top,
+            start_info: stack_top + PAGE,
+        })
+    }
+
+    /// First address behind everything: free for heaps, threads and shares.
+    pub const fn end(&self) -> u64 {
+        self.start_info + PAGE
+    }
+
+    /// The pages to map before the start, by ascending address.
+    pub fn eager_pages<'a>(
+        &self,
+        program: &'a Program,
+        start_info: bool,
+    ) -> impl Iterator<Item = Page> + use<'a> {
+        let mut shared = 0;
+        let image = program
+            .segments
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, segment)| {
+                let first_shared = shared;
+                if !segment.writable {
+                    shared += segment.pages();
+                }
+                (0..eager(segment)).map(move |page| Page {
+                    address: segment.start + page * PAGE,
+                    content: if !segment.writable {
+                        Content::Shared {
+                            index: first_shared + page,
+                            executable: segment.executable,
+                        }
+                    } else if page < segment.filled_pages() {
+                        Content::Filled {
+                            segment: number,
+                            page,
+                        }
+                    } else {
+                        Content::Zero
+                    },
+                })
+            });
+        let stack_pages = EAGER_STACK_PAGES.min((self.stack_top - self.stack_low) / PAGE);
+        let first = self.stack_top - stack_pages * PAGE;
+        let own = stack_pages + 1 + start_info as u64;
+        image.chain((0..own).map(move |page| Page {
+            address: first + page * PAGE,
+            content: Content::Zero,
+        }))
+    }
+
+    /// The paging structures below which these pages lie.
+    pub fn tables(&self, program: &Program, start_info: bool) -> Result<Tables, TooLarge> {
+        if program.segments.iter().map(eager).sum::<u64>() > MAX_EAGER_PAGES {
+            return Err(TooLarge);
+        }
+        let mut tables = Tables::default();
+        for page in self.eager_pages(program, start_info) {
+            tables.cover(page.address)?;
+        }
+        Ok(tables)
+    }
+
+    /// Whether a touch of `address` is to be answered with a fresh zero page: the rest of the stack, and
+    /// the zero pages of writable segments.
+    pub fn is_lazy(&self, program: &Program, address: u64) -> bool {
+        let page = address & !(PAGE - 1);
+        (self.stack_low..self.stack_top).contains(&page)
+            || program
+                .segments
+                .iter()
+                .any(|s| s.writable && (s.start + eager(s) * PAGE..s.end).contains(&page))
+    }
+
+    /// Pages that may still be taken by touching them.
+    pub fn lazy_pages(&self, program: &Program) -> u64 {
+        let stack = (self.stack_top - self.stack_low) / PAGE;
+        let image: u64 = program.segments.iter().map(|s| s.pages() - eager(s)).sum();
+        image + stack - EAGER_STACK_PAGES.min(stack)
+    }
+}
+
+/// Pages of a segment that are mapped at once: all that hold bytes of the file, and a few behind them.
+fn eager(segment: &Segment) -> u64 {
+    if segment.writable {
+        segment
+            .pages()
+            .min(segment.filled_pages() + EAGER_ZERO_PAGES)
+    } else {
+        segment.pages()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn segment(start: u64, pages: u64, length: usize, writable: bool) -> Segment {
+        Segment {
+            start,
+            end: start + pages * PAGE,
+            bytes_at: start,
+            offset: 0,
+            length,
+            writable,
+            executable: !writable,
+        }
+    }
+
+    fn program(segments: &[Segment]) -> Program {
+        Program {
+            entry: segments[0].start,
+            segments: segments.iter().copied().collect(),
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn a_small_program_needs_one_page_table() {
+        let program = program(&[
+            segment(0x20_0000, 2, 0x1800, false),
+            segment(0x20_2000, 3, 0, true),
+        ]);
+        let layout = Layout::new(&program, 0).unwrap();
+        assert_eq!(layout.end(), 0x40_0000);
+        assert_eq!(layout.tables(&program, false).unwrap().count(), 3);
+        let pages: std::vec::Vec<_> = layout.eager_pages(&program, false).collect();
+        assert_eq!(pages.len(), 2 + 3 + 1 + 1);
+        assert_eq!(
+            pages[1].content,
+            Content::Shared {
+                index: 1,
+                executable: true
+            }
+        );
+        assert_eq!(pages.last().unwrap().address, layout.ipc_buffer);
+    }
+
+    #[test]
+    fn shared_pages_are_counted_over_all_segments() {
+        let program = program(&[
+            segment(0x20_0000, 2, 0x2000, false),
+            segment(0x20_2000, 1, 0x10, true),
+            segment(0x20_3000, 1, 0x10, false),
+        ]);
+        let layout = Layout::new(&program, 0).unwrap();
+        let indices: std::vec::Vec<_> = layout
+            .eager_pages(&program, true)
+            .filter_map(|p| match p.content {
+                Content::Shared { index, .. } => Some(index),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(indices, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_large_zero_segment_comes_when_it_is_touched() {
+        let program = program(&[
+            segment(0x20_0000, 1, 0x10, false),
+            segment(0x20_1000, 10_000, 0x10, true),
+        ]);
+        let layout = Layout::new(&program, 0).unwrap();
+        assert!(layout.eager_pages(&program, true).count() < 20);
+        assert!(!layout.is_lazy(&program, 0x20_1000));
+        assert!(layout.is_lazy(&program, 0x20_1000 + 9_999 * PAGE));
+        assert!(!layout.is_lazy(&program, 0x20_1000 + 10_000 * PAGE));
+    }
+
+    #[test]
+    fn the_page_below_the_stack_is_a_guard() {
+        let program = program(&[segment(0x20_0000, 1, 0x10, false)]);
+        let layout = Layout::new(&program, 4).unwrap();
+        assert!(layout.is_lazy(&program, layout.stack_low));
+        assert!(!layout.is_lazy(&program, layout.stack_low - 1));
+    }
+
+    #[test]
+    fn an_image_beyond_the_limit_is_refused() {
+        let program = program(&[segment(0x20_0000, MAX_EAGER_PAGES + 1, 0x10, false)]);
+        let layout = Layout::new(&program, 0).unwrap();
+        assert_eq!(layout.tables(&program, false), Err(TooLarge));
+        assert_eq!(Layout::new(&program, MAX_STACK_PAGES + 1), Err(TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_overlaps_and_every_page_has_its_tables(start in 0x10u64..0x4000, gap in 0u64..100, shared in 1u64..600,
+            private in 1u64..600, filled in 0u64..600, stack in 0u64..100, info: bool) {
+            let text = segment(start * PAGE, shared, 1, false);
+            let data = segment(text.end + gap * PAGE, private, (filled.min(private) * PAGE) as usize, true);
+            let program = program(&[text, data]);
+            let layout = Layout::new(&program, stack).unwrap();
+            let tables = layout.tables(&program, info).unwrap();
+            let mut last = 0;
+            for page in layout.eager_pages(&program, info) {
+                prop_assert!(page.address > last);
+                prop_assert!(!layout.is_lazy(&program, page.address) || page.address >= layout.stack_low);
+                prop_assert!(tables.tables.contains(&(page.address & !(TABLE_SPAN - 1))));
+                last = page.address;
+            }
+            prop_assert!(layout.stack_low > program.end());
+            prop_assert!(layout.end().is_multiple_of(TABLE_SPAN) && last < layout.end());
+            let mut sorted = tables.tables.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(sorted, tables.tables);
+        }
+    }
+}
