@@ -29,6 +29,7 @@ extern crate alloc;
 
 mod check;
 mod codec;
+pub mod console;
 mod error;
 mod model;
 

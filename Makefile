@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The short way to the host tool; `cargo xtask help` has the long one.
+#
+#   make run                       boot on this terminal; leave with Ctrl-A x
+#   make exec CMD='list'           boot, run one line of the monitor's, print its output
+#   make test [NAME=text]          all tests, or those whose name contains text
+#   make check                     format, lints, documentation
+#   make bench                     measure; writes docs/benchmarks.md
+#   make graph                     draw the running system: target/graph.svg
+#   make deps                      install what is missing on this machine
+#   make clean                     remove all that was built
+#
+# ADD='host=guest ...'  files or folders for the guest's file tree (run, exec, graph)
+# FLAVOUR=debug         the kernel with its messages (run, exec, graph)
+# SYSTEM=file           another system description (run, exec, graph)
+
+XTASK = cargo xtask
+OPTIONS = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(SYSTEM),--system '$(SYSTEM)') $(foreach add,$(ADD),--add '$(add)')
+
+# By way of the environment, so that no quote in it is the shell's.
+export CMD
+
+.PHONY: run exec test bench graph check deps clean
+
+# The tool's own output only: `make exec` is for pipes.
+.SILENT:
+
+run: deps
+	$(XTASK) run $(OPTIONS)
+
+exec: deps
+	$(if $(CMD),,$(error say what to run: make exec CMD='run process hello'))
+	$(XTASK) exec $(OPTIONS) -- "$$CMD"
+
+test: deps
+	$(XTASK) test $(if $(NAME),-- '$(NAME)')
+
+bench: deps
+	$(XTASK) bench
+
+graph: deps
+	$(XTASK) graph $(OPTIONS)
+
+check: deps
+	$(XTASK) check
+
+deps:
+	$(XTASK) deps
+
+clean:
+	cargo clean

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The suites of tests that run in guests.
+//!
+//! A suite is a system (or a root task alone) whose program runs cases one after another and says of
+//! each how it went, in the frames of `xos_image::console`; the machine then powers off. One boot
+//! serves all of a suite's cases, and each is a test of its own for whoever runs them: `cargo test
+//! --package xos-tests --test guest`, which `make test` does.
+//!
+//! To add a case, add it to the guest program and to its suite's list. The list lies beside the
+//! guest program, where both sides read it: a file `cases.rs` that says
+//! `cases! { first_case, second_case }`. The guest gives the macro `cases!` the meaning "a table of
+//! names and functions", this crate gives it "a list of names", and so no case can be in one of the
+//! two alone. A case that is listed and not reported fails, and so does one that is reported and
+//! not listed.
+//!
+//! To add a suite, add a line to [`SUITES`]; its programs lie in `tests/guests/`.
+
+use std::time::Duration;
+
+/// What a suite boots.
+#[derive(Clone, Copy, Debug)]
+pub enum Boots {
+    /// A system description, its path from the workspace's folder.
+    System(&'static str),
+    /// A program of the workspace as root task, without a system.
+    RootTask(&'static str),
+}
+
+/// One boot and what is learned from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Suite {
+    /// The first part of the names of its cases.
+    pub name: &'static str,
+    /// What it boots.
+    pub boots: Boots,
+    /// Its cases, in the order in which they run.
+    pub cases: &'static [&'static str],
+    /// How long the boot may take in all.
+    pub limit: Duration,
+    /// Run with an exact virtual clock (slower, but every run is the same).
+    pub count_instructions: bool,
+}
+
+/// Makes a file of cases a list of their names.
+#[allow(
+    unused_macros,
+    reason = "there may be no suite whose cases are in a file"
+)]
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => { &[$(stringify!($name)),*] };
+}
+
+/// All suites.
+pub const SUITES: &[Suite] = &[];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_of_suites_and_cases_are_unique() {
+        let mut names = BTreeSet::new();
+        for suite in SUITES {
+            assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
+            for case in suite.cases {
+                assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Failed, Trial};
+use sel4_kernel::Flavour;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use xos_tests::{Boots, SUITES, Suite};
+use xtask::guest::Builder;
+use xtask::pack::{self, Image, Recipe};
+use xtask::sim::qemu::Qemu;
+use xtask::suite::{self, Verdict, WHOLE};
+
+/// Machines that run at the same time: each is busy with one core of the host.
+const MACHINES: usize = 2;
+/// Tests that wait at the same time. A waiting test costs nothing, and a suite starts when the
+/// first of its tests does.
+const WAITING: usize = 1000;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(WAITING);
+    let mut trials = Vec::new();
+    for suite in SUITES {
+        let boot = Arc::new(Boot::new(suite));
+        for case in suite.cases.iter().chain([&WHOLE]) {
+            let boot = Arc::clone(&boot);
+            let name = format!("{}::{case}", suite.name);
+            trials.push(Trial::test(name, move || {
+                boot.verdict(case).map_err(Failed::from)
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// All guest programs, built once.
+static BUILDER: LazyLock<Result<Builder, String>> = LazyLock::new(|| {
+    let build = || -> Result<Builder> {
+        let builder = Builder::new(Flavour::Release)?;
+        builder.build(&builder.workspace().programs()?)?;
+        Ok(builder)
+    };
+    build().map_err(|error| format!("{error:#}"))
+});
+
+/// One boot of a suite, started by the first test that asks for a verdict.
+struct Boot {
+    suite: &'static Suite,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    started: bool,
+    ended: bool,
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+impl Boot {
+    fn new(suite: &'static Suite) -> Self {
+        Self {
+            suite,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Verdicts are inserted whole: a panic elsewhere leaves none half-written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verdict(self: &Arc<Self>, case: &str) -> Verdict {
+        let mut state = self.state();
+        if !state.started {
+            state.started = true;
+            let boot = Arc::clone(self);
+            std::thread::spawn(move || boot.run());
+        }
+        loop {
+            if let Some(verdict) = state.verdicts.get(case) {
+                return verdict.clone();
+            }
+            if state.ended {
+                return Err("the suite ended without a verdict".to_owned());
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn run(&self) {
+        // Even if this thread panics, nobody waits for ever.
+        let _end = End(self);
+        let report = |case: &str, verdict| {
+            self.state().verdicts.insert(case.to_owned(), verdict);
+            self.changed.notify_all();
+        };
+        let image = match BUILDER.as_ref() {
+            Ok(builder) => pack(builder, self.suite).map_err(|error| format!("{error:#}")),
+            Err(error) => Err(error.clone()),
+        };
+        match image {
+            Ok(image) => {
+                let _machine = Permit::take();
+                let simulator = Qemu {
+                    count_instructions: self.suite.count_instructions,
+                    ..Qemu::default()
+                };
+                let machine = image.boot(&simulator);
+                suite::run(
+                    machine,
+                    self.suite.cases,
+                    self.suite.limit,
+                    &mut |case, verdict| {
+                        report(case, verdict);
+                    },
+                );
+            }
+            Err(error) => {
+                for case in self.suite.cases.iter().chain([&WHOLE]) {
+                    report(case, Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+struct End<'a>(&'a Boot);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.state().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
+    match suite.boots {
+        Boots::System(description) => pack::system(
+            builder,
+            &Recipe {
+                name: suite.name,
+                description: &builder.workspace().root.join(description),
+                search: &[],
+                additions: &[],
+                texts: &[],
+            },
+        ),
+        Boots::RootTask(name) => {
+            let programs = builder.workspace().programs()?;
+            programs
+                .iter()
+                .find(|program| program.name == name)
+                .with_context(|| format!("no guest program is called {name}"))?;
+            pack::root_task(builder, suite.name, &builder.programs_folder().join(name))
+        }
+    }
+}
+
+/// The right to run a machine.
+struct Permit;
+
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Permit {
+    fn take() -> Self {
+        let running = RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = RUNNING
+            .1
+            .wait_while(running, |running| *running >= MACHINES)
+            .unwrap_or_else(PoisonError::into_inner);
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        RUNNING.1.notify_one();
+    }
+}

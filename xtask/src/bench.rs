@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `bench`: runs the benchmark system and writes `docs/benchmarks.md`.
+//!
+//! A benchmark does the same work twice in one run, through the system and by hand on the bare
+//! kernel; what counts is the ratio. Two runs are made: one in which the emulator counts
+//! instructions, which repeats exactly and is what the targets are about, and one at full speed for
+//! the time it takes. In both the guest reads the time-stamp counter and reports `ticks`; it also
+//! reports the counter itself at its beginning and its end ([`CLOCK`]), from which and the host's
+//! clock the length of a tick is known.
+
+use crate::sim::{Event, Machine, PowerOff, SimError};
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+use xos_image::console::Frame;
+
+/// The value that is the time-stamp counter itself.
+pub const CLOCK: &str = "clock";
+/// The unit of all values that are compared.
+pub const TICKS: &str = "ticks";
+/// How long a run may take without a new value.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// A promise about the cost of something.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// What it is about, for a reader.
+    pub what: &'static str,
+    /// The value of the system's way.
+    pub value: &'static str,
+    /// The value that it is compared with.
+    pub raw: &'static str,
+    /// The highest ratio of the two that is acceptable.
+    pub target: f64,
+}
+
+/// All promises.
+pub const CLAIMS: &[Claim] = &[
+    Claim {
+        what: "message and reply between two connected ICs",
+        value: "message",
+        raw: "message-raw",
+        target: 1.02,
+    },
+    Claim {
+        what: "smallest request to the manager",
+        value: "request",
+        raw: "request-raw",
+        target: 1.2,
+    },
+    Claim {
+        what: "process: create, start, exit, wait, destroy",
+        value: "process",
+        raw: "process-raw",
+        target: 1.5,
+    },
+    Claim {
+        what: "thread: create, start, exit, wait, destroy",
+        value: "thread",
+        raw: "thread-raw",
+        target: 1.5,
+    },
+    Claim {
+        what: "create with 1,000 ICs alive, against create with one",
+        value: "create-1000",
+        raw: "create-1",
+        target: 1.1,
+    },
+];
+
+/// What a run gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values {
+    /// Number and unit by name.
+    values: BTreeMap<String, (u64, String)>,
+    /// The first and the last reading of [`CLOCK`], and the host's time between them.
+    clock: Option<(u64, u64)>,
+    elapsed: Duration,
+}
+
+impl Values {
+    fn ticks(&self, name: &str) -> Option<u64> {
+        self.values
+            .get(name)
+            .filter(|(_, unit)| unit == TICKS)
+            .map(|(number, _)| *number)
+    }
+
+    /// Nanoseconds in a tick of this run, if it lasted long enough to tell.
+    fn tick(&self) -> Option<f64> {
+        let (first, last) = self.clock?;
+        let ticks = last.checked_sub(first).filter(|&ticks| ticks > 0)?;
+        (self.elapsed > Duration::from_millis(100))
+            .then(|| self.elapsed.as_nanos() as f64 / ticks as f64)
+    }
+}
+
+/// Runs a machine to its end and takes the values that it reports; `log` gets all text.
+pub fn collect(mut machine: Machine, log: &mut dyn std::io::Write) -> Result<Values, SimError> {
+    let mut values = Values::default();
+    let mut started = None;
+    loop {
+        match machine.next(Some(SILENCE), "the next value of the benchmark")? {
+            Event::Text(text) => log.write_all(&text)?,
+            Event::Frame(line) => {
+                let Some(Frame::Value { name, number, unit }) = Frame::parse(&line) else {
+                    continue;
+                };
+                if name == CLOCK {
+                    let started = *started.get_or_insert_with(Instant::now);
+                    values.elapsed = started.elapsed();
+                    values.clock = Some((values.clock.map_or(number, |(first, _)| first), number));
+                } else {
+                    eprintln!("xtask:   {name}: {number} {unit}");
+                    values
+                        .values
+                        .insert(name.to_owned(), (number, unit.to_owned()));
+                }
+            }
+            Event::Off(PowerOff::Success) => return Ok(values),
+            Event::Off(how) => return Err(machine.stopped(how, "the end of the benchmark")),
+            _ => {}
+        }
+    }
+}
+
+/// Writes the report. The error names the claims that do not hold, after the report.
+pub fn report(claims: &[Claim], counted: &Values, timed: &Values) -> (String, Result<()>) {
+    let mut out = String::from(HEAD);
+    let mut broken = Vec::new();
+    for claim in claims {
+        let time = |name| {
+            let (ticks, tick) = (timed.ticks(name)?, timed.tick()?);
+            Some(format!("{:.1} us", ticks as f64 * tick / 1000.0))
+        };
+        let dash = || "-".to_owned();
+        let (value, raw) = (counted.ticks(claim.value), counted.ticks(claim.raw));
+        let ratio = match (value, raw) {
+            (Some(value), Some(raw)) if raw > 0 => Some(value as f64 / raw as f64),
+            _ => None,
+        };
+        let verdict = match ratio {
+            None => "not measured",
+            Some(ratio) if ratio > claim.target => "**missed**",
+            Some(_) => "held",
+        };
+        if verdict != "held" {
+            let ratio = ratio.map_or(dash(), |ratio| format!("{ratio:.3}"));
+            broken.push(format!(
+                "{}: {ratio}, target {}: {verdict}",
+                claim.what, claim.target
+            ));
+        }
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {verdict} | {} | {} |",
+            claim.what,
+            value.map_or_else(dash, grouped),
+            raw.map_or_else(dash, grouped),
+            ratio.map_or_else(dash, |ratio| format!("{ratio:.3}")),
+            claim.target,
+            time(claim.value).unwrap_or_else(dash),
+            time(claim.raw).unwrap_or_else(dash),
+        );
+    }
+    let claimed = |name: &str| {
+        claims
+            .iter()
+            .any(|claim| claim.value == name || claim.raw == name)
+    };
+    let others: Vec<_> = counted
+        .values
+        .iter()
+        .filter(|(name, _)| !claimed(name))
+        .collect();
+    if !others.is_empty() {
+        out.push_str(OTHERS);
+        for (name, (number, unit)) in others {
+            let unit = if unit == TICKS { "instructions" } else { unit };
+            let _ = writeln!(out, "| {name} | {} | {unit} |", grouped(*number));
+        }
+    }
+    let result = match broken.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!(
+            "targets not reached:\n  {}",
+            broken.join("\n  ")
+        )),
+    };
+    (out, result)
+}
+
+/// Takes the part of an existing report that people write, below the tables, over to a new one.
+#[must_use]
+pub fn with_notes(report: &str, before: Option<&str>) -> String {
+    let notes = before
+        .and_then(|text| text.split_once(NOTES))
+        .map_or("\n", |(_, notes)| notes);
+    format!("{report}\n{NOTES}{notes}")
+}
+
+/// Whether two runs that count instructions gave the same; the first difference otherwise.
+pub fn same(one: &Values, other: &Values) -> Result<()> {
+    for (name, value) in &one.values {
+        if other.values.get(name) != Some(value) {
+            bail!("{name} differs between two runs that should be the same");
+        }
+    }
+    Ok(())
+}
+
+const HEAD: &str = "\
+# Benchmarks
+
+Written by `make bench`. Guest instructions are counted by the emulator and repeat from run to run;
+what a claim is about is the ratio of the two figures, both from one run. Times are those of the
+emulator on one machine: an address-space switch is dear there, which real processors are not.
+
+| what | instructions | raw | ratio | target | | time | raw time |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+const OTHERS: &str = "\n| measured beside it | | unit |\n| --- | --- | --- |\n";
+
+/// What comes below is kept when the report is written anew.
+const NOTES: &str = "<!-- Notes: kept by `make bench`. -->\n";
+
+/// A number with its digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const CLAIM: &[Claim] = &[Claim {
+        what: "it",
+        value: "a",
+        raw: "b",
+        target: 1.1,
+    }];
+
+    fn values(list: &[(&str, u64, &str)]) -> Values {
+        let values = list
+            .iter()
+            .map(|&(n, v, u)| (n.to_owned(), (v, u.to_owned())))
+            .collect();
+        Values {
+            values,
+            ..Values::default()
+        }
+    }
+
+    #[test]
+    fn values_come_from_the_frames_of_a_run() {
+        let mut command = Command::new("/bin/sh");
+        command.args([
+            "-c",
+            concat!(
+                r"printf 'text\n\036xos:value:clock 1000 ticks\n\036xos:value:a 5 ticks\n';",
+                r"sleep 0.2; printf '\036xos:value:clock 3000 ticks\n'; exit 33"
+            ),
+        ]);
+        let mut log = Vec::new();
+        let got = collect(Machine::start(command).unwrap(), &mut log).unwrap();
+        assert_eq!(got.ticks("a"), Some(5));
+        assert_eq!(log, b"text\n");
+        // 2,000 ticks in at least 0.2 s.
+        assert!(got.tick().unwrap() >= 100_000.0, "{got:?}");
+    }
+
+    #[test]
+    fn a_benchmark_that_fails_gives_no_values() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "exit 35"]);
+        assert!(collect(Machine::start(command).unwrap(), &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_ratio_within_its_target_holds() {
+        let (text, result) = report(
+            CLAIM,
+            &values(&[("a", 110, TICKS), ("b", 100, TICKS)]),
+            &Values::default(),
+        );
+        assert!(result.is_ok(), "{result:?}");
+        assert!(
+            text.contains("| it | 110 | 100 | 1.100 | 1.1 | held | - | - |"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_ratio_above_its_target_is_an_error_that_names_it() {
+        let (text, result) = report(
+            CLAIM,
+            &values(&[("a", 111, TICKS), ("b", 100, TICKS)]),
+            &Values::default(),
+        );
+        assert!(text.contains("**missed**"), "{text}");
+        assert!(
+            result
+                .unwrap_err()
+                .to_string()
+                .contains("it: 1.110, target 1.1")
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_holds_nothing() {
+        for list in [
+            &[][..],
+            &[("a", 1, TICKS)],
+            &[("a", 1, TICKS), ("b", 0, TICKS)],
+            &[("a", 1, "bytes"), ("b", 1, TICKS)],
+        ] {
+            let (text, result) = report(CLAIM, &values(list), &Values::default());
+            assert!(result.is_err() && text.contains("not measured"), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_come_from_the_run_at_full_speed() {
+        let counted = values(&[("a", 1, TICKS), ("b", 1, TICKS)]);
+        let timed = Values {
+            clock: Some((0, 1_000_000_000)),
+            elapsed: Duration::from_secs(2),
+            ..values(&[("a", 3000, TICKS), ("b", 1000, TICKS)])
+        };
+        let (text, _) = report(CLAIM, &counted, &timed);
+        assert!(text.contains("| 6.0 us | 2.0 us |"), "{text}");
+    }
+
+    #[test]
+    fn other_values_are_listed_beside_the_claims() {
+        let (text, _) = report(
+            CLAIM,
+            &values(&[("free", 1_234_567, "bytes")]),
+            &Values::default(),
+        );
+        assert!(text.contains("| free | 1,234,567 | bytes |"), "{text}");
+    }
+
+    #[test]
+    fn notes_of_people_are_kept() {
+        let old = with_notes("old table\n", None) + "A remark.\n";
+        let new = with_notes("new table\n", Some(&old));
+        assert!(
+            new.starts_with("new table") && new.ends_with("A remark.\n"),
+            "{new}"
+        );
+        assert!(!new.contains("old table"));
+    }
+
+    #[test]
+    fn runs_that_differ_are_told_apart() {
+        let one = values(&[("a", 1, TICKS)]);
+        assert!(same(&one, &one.clone()).is_ok());
+        assert!(same(&one, &values(&[("a", 2, TICKS)])).is_err());
+        assert!(same(&one, &values(&[])).is_err());
+    }
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1234567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `graph`: a picture of the running system, drawn by Graphviz from what the monitor says.
+
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Draws a graph in the DOT language as SVG.
+pub fn draw(dot: &[u8], to: &Path) -> Result<()> {
+    let mut child = Command::new("dot")
+        .arg("-Tsvg")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run dot; `make deps` installs it")?;
+    let mut input = child.stdin.take().context("dot has no input")?;
+    // Graphviz reads everything before it writes anything.
+    input
+        .write_all(dot)
+        .context("dot does not take the graph")?;
+    drop(input);
+    let drawn = child.wait_with_output()?;
+    if !drawn.status.success() {
+        bail!(
+            "dot cannot draw the graph ({}):\n{}",
+            drawn.status,
+            String::from_utf8_lossy(dot)
+        );
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(to, drawn.stdout).with_context(|| format!("cannot write {}", to.display()))
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `cargo xtask`: the command line of the host tool. See [`xtask`] for what is behind it.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sel4_kernel::Flavour;
+use std::fs;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use xos_image::console::EXEC_FILE;
+use xtask::guest::Builder;
+use xtask::pack::{self, Image, Recipe};
+use xtask::run::Unattended;
+use xtask::sim::PowerOff;
+use xtask::sim::qemu::Qemu;
+use xtask::test::Selection;
+use xtask::tree::Addition;
+use xtask::workspace::{Role, progress, root};
+use xtask::{bench, check, deps, exec, graph, run, symbols, test, tty};
+
+/// Builds xOS, boots it, tests it, measures it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what is missing on this machine (apt), or print the line that does it.
+    Deps,
+    /// Build the kernel, or check the one that SEL4_PREFIX names, and print its folder.
+    Kernel(FlavourOption),
+    /// Build all guest programs.
+    Build(FlavourOption),
+    /// Boot a system on this terminal (leave with Ctrl-A x), or feed it the lines of standard input.
+    Run(Run),
+    /// Boot a root task of your own, written to the rust-sel4 crates.
+    Boot(Boot),
+    /// Boot, run one line of the monitor's, print its output alone, exit with its status.
+    Exec(Exec),
+    /// Run all tests: on the host and in guests.
+    Test(Test),
+    /// Check format, lints, documentation, licence lines, lengths of files.
+    Check,
+    /// Run the benchmarks and write docs/benchmarks.md.
+    Bench(Bench),
+    /// Draw the running system: target/graph.svg.
+    Graph(Graph),
+    /// Say where in an ELF image an address is.
+    Symbolize {
+        /// The address, hexadecimal.
+        #[arg(value_parser = hexadecimal)]
+        address: u64,
+        /// The image.
+        image: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct FlavourOption {
+    /// Configuration of the kernel, release or debug [default: release; for `boot`, debug, whose
+    /// kernel prints for a root task that has no other console].
+    #[arg(long, value_parser = flavour)]
+    flavour: Option<Flavour>,
+}
+
+impl FlavourOption {
+    fn builder(self, default: Flavour) -> Result<Builder> {
+        Builder::new(self.flavour.unwrap_or(default))
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Simulator {
+    /// QEMU's plain emulation.
+    Qemu,
+}
+
+#[derive(Debug, Args)]
+struct Machine {
+    #[command(flatten)]
+    flavour: FlavourOption,
+    /// What to boot it on.
+    #[arg(long, value_enum, default_value = "qemu")]
+    sim: Simulator,
+    /// Main memory, MiB.
+    #[arg(long, default_value_t = Qemu::default().memory)]
+    memory: u32,
+    /// Without a terminal: give up when nothing was printed for so many seconds.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+impl Machine {
+    fn qemu(&self) -> Qemu {
+        let Simulator::Qemu = self.sim;
+        Qemu {
+            memory: self.memory,
+            ..Qemu::default()
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+#[derive(Debug, Args)]
+struct System {
+    /// The system description [default: system.xml of this repository].
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
+    /// Where its programs are: a folder, or a Cargo.toml whose programs are built.
+    #[arg(long, value_name = "PATH")]
+    search_path: Vec<PathBuf>,
+    /// Add a file or folder to the initial file tree.
+    #[arg(long, value_name = "HOST=GUEST", value_parser = addition)]
+    add: Vec<Addition>,
+}
+
+impl System {
+    fn pack(&self, builder: &Builder, name: &str, texts: &[(&str, String)]) -> Result<Image> {
+        let default = root().join("system.xml");
+        let description = self.system.as_ref().unwrap_or(&default);
+        let (search, additions) = (&self.search_path, &self.add);
+        pack::system(
+            builder,
+            &Recipe {
+                name,
+                description,
+                search,
+                additions,
+                texts,
+            },
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    system: System,
+    #[command(flatten)]
+    machine: Machine,
+    /// Success is that this text is printed; standard input is not read.
+    #[arg(long, value_name = "TEXT")]
+    expect: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Boot {
+    /// Its Cargo.toml.
+    #[arg(long, value_name = "MANIFEST")]
+    root_task: PathBuf,
+    /// Which of its programs, if there are several.
+    #[arg(long, value_name = "NAME")]
+    bin: Option<String>,
+    #[command(flatten)]
+    machine: Machine,
+    /// Success is that this text is printed.
+    #[arg(long, value_name = "TEXT")]
+    expect: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Exec {
+    /// The line.
+    line: String,
+    #[command(flatten)]
+    system: System,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+#[derive(Debug, Args)]
+struct Test {
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+    /// Only tests on the host.
+    #[arg(long, conflicts_with = "guest")]
+    host: bool,
+    /// Only tests in guests.
+    #[arg(long)]
+    guest: bool,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// The system that measures [default: tests/bench.system].
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Graph {
+    #[command(flatten)]
+    system: System,
+    #[command(flatten)]
+    machine: Machine,
+    /// Where to draw it.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+fn flavour(name: &str) -> Result<Flavour, String> {
+    Flavour::from_name(name).ok_or_else(|| {
+        let names = Flavour::ALL.map(Flavour::name);
+        format!("there are {}", names.join(" and "))
+    })
+}
+
+fn addition(text: &str) -> Result<Addition, String> {
+    text.parse()
+        .map_err(|error: xtask::tree::TreeError| error.to_string())
+}
+
+fn hexadecimal(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|error| error.to_string())
+}
+
+fn main() -> ExitCode {
+    match command(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Deps => deps::install()?,
+        Command::Kernel(option) => {
+            println!(
+                "{}",
+                option.builder(Flavour::Release)?.prefix().root().display()
+            );
+        }
+        Command::Build(option) => {
+            let builder = option.builder(Flavour::Release)?;
+            let mut programs = builder.workspace().programs()?;
+            programs.retain(|program| program.role != Role::Test);
+            builder.build(&programs)?;
+            println!("{}", builder.programs_folder().display());
+        }
+        Command::Run(options) => return run(&options),
+        Command::Boot(options) => return boot(&options),
+        Command::Exec(options) => {
+            let stdout = &mut io::stdout();
+            return Ok(exec::exit_code(exec(&options, stdout)?));
+        }
+        Command::Test(Test {
+            filter,
+            host,
+            guest,
+        }) => {
+            test::test(&Selection {
+                host_only: host,
+                guest_only: guest,
+                filter,
+            })?;
+        }
+        Command::Check => check::check()?,
+        Command::Bench(options) => bench(&options)?,
+        Command::Graph(options) => graph(options)?,
+        Command::Symbolize { address, image } => {
+            fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?;
+            let place = symbols::symbolize(&image, address);
+            println!("{}", place.context("nothing is known about this address")?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(options: &Run) -> Result<ExitCode> {
+    let builder = options.machine.flavour.builder(Flavour::Release)?;
+    let image = options.system.pack(&builder, "run", &[])?;
+    show(
+        &image,
+        &options.machine,
+        options.expect.clone(),
+        options.expect.is_none(),
+    )
+}
+
+fn boot(options: &Boot) -> Result<ExitCode> {
+    let builder = options.machine.flavour.builder(Flavour::Debug)?;
+    let programs = builder.build_foreign(&options.root_task)?;
+    let names = || programs.keys().cloned().collect::<Vec<_>>().join(", ");
+    let program = match &options.bin {
+        Some(name) => programs
+            .get(name)
+            .with_context(|| format!("no program {name}: {}", names()))?,
+        None if programs.len() == 1 => programs.values().next().context("no program")?,
+        None => bail!("choose one of its programs with --bin: {}", names()),
+    };
+    let image = pack::root_task(&builder, "boot", program)?;
+    show(&image, &options.machine, options.expect.clone(), false)
+}
+
+/// Boots an image on the terminal, or without one.
+fn show(image: &Image, options: &Machine, expect: Option<String>, feed: bool) -> Result<ExitCode> {
+    let terminal = tty::is_terminal() && expect.is_none();
+    progress(if terminal {
+        "booting; leave with Ctrl-A x"
+    } else {
+        "booting"
+    });
+    let machine = image.boot(&options.qemu())?;
+    let how = if terminal {
+        run::interactive(machine, image.symbols())?
+    } else {
+        let options = Unattended {
+            silence: options.silence(),
+            expect,
+            feed,
+        };
+        let input = BufReader::new(io::stdin());
+        Some(run::unattended(
+            machine,
+            image.symbols(),
+            &options,
+            input,
+            &mut io::stdout(),
+        )?)
+    };
+    match how {
+        None => eprintln!("\nxtask: left"),
+        Some(PowerOff::Success) => {}
+        Some(how @ PowerOff::Failure) => bail!("the machine {how}"),
+        Some(how) => bail!("the machine stopped by itself: {how}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(options: &Exec, output: &mut dyn io::Write) -> Result<i32> {
+    if options.line.contains(char::is_control) {
+        bail!("a command is one line without control characters");
+    }
+    let builder = options.machine.flavour.builder(Flavour::Release)?;
+    let texts = [(EXEC_FILE, format!("{}\n", options.line))];
+    let image = options.system.pack(&builder, "exec", &texts)?;
+    progress("booting");
+    let machine = image.boot(&options.machine.qemu())?;
+    let silence = options.machine.silence();
+    Ok(exec::capture(
+        machine,
+        image.symbols(),
+        silence,
+        output,
+        &mut io::stderr(),
+    )?)
+}
+
+fn graph(options: Graph) -> Result<()> {
+    let output = options
+        .output
+        .unwrap_or_else(|| root().join("target/graph.svg"));
+    let Graph {
+        system, machine, ..
+    } = options;
+    let mut dot = Vec::new();
+    let status = exec(
+        &Exec {
+            line: "graph".into(),
+            system,
+            machine,
+        },
+        &mut dot,
+    )?;
+    if status != 0 {
+        bail!("the monitor's `graph` failed with status {status}");
+    }
+    graph::draw(&dot, &output)?;
+    println!("{}", output.display());
+    Ok(())
+}
+
+fn bench(options: &Bench) -> Result<()> {
+    let builder = Builder::new(Flavour::Release)?;
+    let description = options
+        .system
+        .clone()
+        .unwrap_or_else(|| root().join("tests/bench.system"));
+    let recipe = Recipe {
+        name: "bench",
+        description: &description,
+        search: &[],
+        additions: &[],
+        texts: &[],
+    };
+    let image = pack::system(&builder, &recipe)?;
+    let measure = |count_instructions, what: &str| {
+        progress(what);
+        let machine = image.boot(&Qemu {
+            count_instructions,
+            ..Qemu::default()
+        })?;
+        bench::collect(machine, &mut io::stderr())
+    };
+    let counted = measure(true, "counting instructions")?;
+    let timed = measure(false, "measuring time")?;
+    let (report, result) = bench::report(bench::CLAIMS, &counted, &timed);
+    println!("{report}");
+    let path = root().join("docs/benchmarks.md");
+    let before = fs::read_to_string(&path).ok();
+    fs::write(&path, bench::with_notes(&report, before.as_deref()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    result
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! QEMU's plain emulation of a PC, which runs everywhere alike.
+
+use crate::deps::find_program;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+use xos_image::console::EXIT_PORT;
+
+/// Names another program than `qemu-system-x86_64` on the search path.
+pub const PROGRAM_VARIABLE: &str = "QEMU";
+
+/// How a machine is configured.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    /// The emulator.
+    pub program: OsString,
+    /// Main memory, MiB.
+    pub memory: u32,
+    /// One instruction takes one nanosecond of virtual time: the time-stamp counter then counts
+    /// instructions, and a run repeats exactly.
+    pub count_instructions: bool,
+}
+
+impl Default for Qemu {
+    fn default() -> Self {
+        Self {
+            program: std::env::var_os(PROGRAM_VARIABLE)
+                .unwrap_or_else(|| "qemu-system-x86_64".into()),
+            memory: 512,
+            count_instructions: false,
+        }
+    }
+}
+
+impl Qemu {
+    /// The command that boots `kernel` (a 32-bit multiboot image) with `root_task` as its module.
+    /// Both are names within `folder`: QEMU gives blanks and commas in a module's path a meaning.
+    #[must_use]
+    pub fn command(&self, folder: &Path, kernel: &str, root_task: &str) -> Command {
+        let mut command = match (find_program("setpriv"), find_program(&self.program)) {
+            // An emulator in an endless loop must not outlive a tool that was killed.
+            (Some(setpriv), Some(program)) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+                command
+            }
+            _ => Command::new(&self.program),
+        };
+        command
+            .current_dir(folder)
+            // Intel, because SYSENTER in 64-bit mode is; the oldest model with what seL4 wants.
+            .args(["-cpu", "Nehalem", "-m", &self.memory.to_string()])
+            .args([
+                "-nodefaults",
+                "-no-reboot",
+                "-display",
+                "none",
+                "-serial",
+                "stdio",
+                "-device",
+            ])
+            .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04"));
+        if self.count_instructions {
+            command.args([
+                "-icount",
+                "shift=0,sleep=off",
+                "-rtc",
+                "clock=vm,base=2026-01-01",
+            ]);
+        }
+        command.args(["-kernel", kernel, "-initrd", root_task]);
+        command
+    }
+}

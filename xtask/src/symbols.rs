@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Names for addresses: finds crash reports in the guest's output and says where they happened.
+
+use addr2line::Loader;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The longest line that is looked at; a report is much shorter.
+const MAX_LINE: usize = 4096;
+
+/// Function, file and line of an address in an ELF image, if its debug information tells.
+#[must_use]
+pub fn symbolize(image: &Path, address: u64) -> Option<String> {
+    let loader = Loader::new(image).ok()?;
+    let mut frames = loader.find_frames(address).ok()?;
+    let mut places = Vec::new();
+    while let Ok(Some(frame)) = frames.next() {
+        let name = frame
+            .function
+            .as_ref()
+            .and_then(|f| f.demangle().ok().map(String::from));
+        let place = frame.location.as_ref().and_then(|location| {
+            Some(match location.line {
+                Some(line) => format!("{}:{line}", location.file?),
+                None => location.file?.to_owned(),
+            })
+        });
+        match (name, place) {
+            (Some(name), Some(place)) => places.push(format!("{name} ({place})")),
+            (Some(one), None) | (None, Some(one)) => places.push(one),
+            (None, None) => {}
+        }
+    }
+    if places.is_empty() {
+        places.extend(loader.find_symbol(address).map(str::to_owned));
+    }
+    // Innermost first: a function that was inlined, then the one it was inlined into.
+    (!places.is_empty()).then(|| places.join(", in "))
+}
+
+/// The ELF images of programs, by the names that reports use.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    images: BTreeMap<String, PathBuf>,
+}
+
+impl Symbols {
+    /// Makes an image known. Domains and programs spell the same name with `_` and `-`.
+    pub fn insert(&mut self, name: &str, image: impl Into<PathBuf>) {
+        self.images.insert(key(name), image.into());
+    }
+
+    /// What can be said about a line of output, if it is a crash report:
+    /// `crash: NAME ... rip=0xADDRESS ...`.
+    #[must_use]
+    pub fn explain(&self, line: &str) -> Option<String> {
+        let (name, address) = crash(line)?;
+        let place = symbolize(self.images.get(&key(name))?, address)?;
+        Some(format!("crash: {name} at {address:#x} is in {place}"))
+    }
+}
+
+fn key(name: &str) -> String {
+    name.rsplit('/')
+        .next()
+        .unwrap_or(name)
+        .trim_end_matches(".elf")
+        .replace('_', "-")
+}
+
+/// Name and address of a crash report.
+fn crash(line: &str) -> Option<(&str, u64)> {
+    let (_, report) = line.split_once("crash: ")?;
+    let name = report
+        .split_whitespace()
+        .next()?
+        .trim_end_matches([':', ',']);
+    let (_, address) = report.split_once("rip=0x")?;
+    let end = address
+        .find(|c: char| !c.is_ascii_hexdigit())
+        .unwrap_or(address.len());
+    Some((name, u64::from_str_radix(&address[..end], 16).ok()?))
+}
+
+/// Adds an explanation after every line of a text that is a crash report.
+#[derive(Debug)]
+pub struct Explainer<'a> {
+    symbols: &'a Symbols,
+    line: Vec<u8>,
+}
+
+impl<'a> Explainer<'a> {
+    /// For a text that begins now.
+    #[must_use]
+    pub fn new(symbols: &'a Symbols) -> Self {
+        Self {
+            symbols,
+            line: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece of the text, gives it back with what is to be added.
+    #[must_use]
+    pub fn feed(&mut self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        for &byte in text {
+            out.push(byte);
+            if byte != b'\n' {
+                if self.line.len() < MAX_LINE {
+                    self.line.push(byte);
+                }
+                continue;
+            }
+            if let Some(note) = self.symbols.explain(&String::from_utf8_lossy(&self.line)) {
+                out.extend(note.bytes().chain([b'\n']));
+            }
+            self.line.clear();
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_crash_report_gives_name_and_address() {
+        let line = "[root] crash: ic_manager: page fault at 0x10 rip=0x20f31a rsp=0x7ff0";
+        assert_eq!(crash(line), Some(("ic_manager", 0x20_f31a)));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_report_gives_nothing() {
+        for line in [
+            "",
+            "crash:",
+            "crash: x",
+            "crash: x rip=0x",
+            "rip=0x10",
+            "crash: rip=0x1g",
+        ] {
+            assert!(
+                crash(line).is_none_or(|(_, address)| address == 1),
+                "{line}"
+            );
+        }
+        assert_eq!(crash("crash: x rip=0x11112222333344445"), None);
+    }
+
+    /// The test program has symbols of its own: good enough to be an image.
+    #[test]
+    fn a_report_is_followed_by_where_it_happened() {
+        let image = std::env::current_exe().unwrap();
+        let bytes = std::fs::read(&image).unwrap();
+        let entry = u64::from_le_bytes(bytes[24..32].try_into().unwrap());
+        let mut symbols = Symbols::default();
+        symbols.insert("a-program", image);
+        let mut explainer = Explainer::new(&symbols);
+        let report = format!("before\ncrash: a_program rip={entry:#x}\nafter\n");
+        let (one, two) = report.as_bytes().split_at(20);
+        let mut out = explainer.feed(one);
+        out.extend(explainer.feed(two));
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines.len(), 4, "{out}");
+        assert!(lines[2].starts_with("crash: a_program at 0x"), "{out}");
+        assert!(lines[2].contains("_start"), "{out}");
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_reports_of_known_programs_is_left_alone(text: Vec<u8>, cut in 1..7usize) {
+            let symbols = Symbols::default();
+            let mut explainer = Explainer::new(&symbols);
+            let out: Vec<u8> = text.chunks(cut).flat_map(|piece| explainer.feed(piece)).collect();
+            prop_assert_eq!(out, text);
+        }
+
+        #[test]
+        fn any_line_is_looked_at_without_harm(line: String) {
+            let _ = Symbols::default().explain(&line);
+            let _ = crash(&format!("crash: {line} rip=0x{line}"));
+        }
+    }
+}

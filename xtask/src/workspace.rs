@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is in this repository, and where: the one place that knows the folders.
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Folders whose packages have guest programs (binary targets), and what these are for. A library
+/// of the same package is ordinary code, tested on the host.
+const GUESTS: [(&str, Role); 6] = [
+    ("apps", Role::App),
+    ("drivers", Role::Domain),
+    ("factories", Role::Domain),
+    ("ic-manager", Role::Domain),
+    ("root-task", Role::RootTask),
+    ("tests/guests", Role::Test),
+];
+
+/// What a guest program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The initial task.
+    RootTask,
+    /// A protection domain that exists from boot.
+    Domain,
+    /// A program of the initial file tree, `bin/NAME`.
+    App,
+    /// Needed by tests only.
+    Test,
+}
+
+/// A guest program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The package it is in.
+    pub package: String,
+    /// Its own name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// The workspace.
+#[derive(Debug)]
+pub struct Workspace {
+    /// Its folder.
+    pub root: PathBuf,
+    /// Where all that is built goes.
+    pub target: PathBuf,
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Asks Cargo what is there.
+    pub fn load() -> Result<Self> {
+        let root = root();
+        let metadata = MetadataCommand::new()
+            .manifest_path(root.join("Cargo.toml"))
+            .no_deps()
+            .exec()
+            .context("Cargo cannot read the workspace")?;
+        Ok(Self {
+            target: metadata.target_directory.clone().into(),
+            root,
+            metadata,
+        })
+    }
+
+    /// The guest programs of the workspace.
+    pub fn programs(&self) -> Result<Vec<Program>> {
+        let mut programs = BTreeMap::new();
+        for package in &self.metadata.packages {
+            let Some(role) = self.role(package) else {
+                continue;
+            };
+            for target in package
+                .targets
+                .iter()
+                .filter(|t| t.kind.contains(&TargetKind::Bin))
+            {
+                let name = target.name.clone();
+                if target.test {
+                    bail!(
+                        "the guest program {name} cannot be tested on the host: write `test = \
+                         false` into its [[bin]] in {}",
+                        package.manifest_path
+                    );
+                }
+                let package = package.name.to_string();
+                let program = Program {
+                    package,
+                    name: name.clone(),
+                    role,
+                };
+                if let Some(other) = programs.insert(name, program.clone()) {
+                    bail!(
+                        "two guest programs are called {}, in {} and {}: rename one",
+                        program.name,
+                        other.package,
+                        program.package
+                    );
+                }
+            }
+        }
+        Ok(programs.into_values().collect())
+    }
+
+    /// The packages without guest programs: tools, and libraries alone.
+    pub fn host_packages(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.packages.iter().filter(|package| {
+            self.role(package).is_none()
+                || !package
+                    .targets
+                    .iter()
+                    .any(|t| t.kind.contains(&TargetKind::Bin))
+        })
+    }
+
+    /// All packages with a library.
+    pub fn libraries(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.packages.iter().filter(|package| {
+            package.targets.iter().any(|target| {
+                target
+                    .kind
+                    .iter()
+                    .any(|kind| matches!(kind, TargetKind::Lib | TargetKind::ProcMacro))
+            })
+        })
+    }
+
+    fn role(&self, package: &Package) -> Option<Role> {
+        let folder = package.manifest_path.parent()?.as_std_path();
+        let folder = folder.strip_prefix(&self.root).ok()?;
+        GUESTS
+            .iter()
+            .find(|(start, _)| folder.starts_with(start))
+            .map(|(_, role)| *role)
+    }
+}
+
+/// The folder of the workspace: this tool is only ever run where it was built.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// A `cargo` command in the workspace's folder.
+#[must_use]
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    // What Cargo tells the programs that it runs is not for other Cargos.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end; failure is an error that says what was being done.
+pub fn run(command: &mut Command, doing: &str) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .status()
+        .with_context(|| format!("{doing}: cannot run {program}"))?;
+    if !status.success() {
+        bail!("{doing} failed ({program}: {status})");
+    }
+    Ok(())
+}
+
+/// Tells the user what takes time.
+pub fn progress(doing: &str) {
+    eprintln!("xtask: {doing}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_package_is_a_host_package_and_no_guest() {
+        let workspace = Workspace::load().unwrap();
+        assert!(
+            workspace
+                .host_packages()
+                .any(|package| package.name == "xtask")
+        );
+        assert!(
+            workspace
+                .programs()
+                .unwrap()
+                .iter()
+                .all(|program| program.package != "xtask")
+        );
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error_that_says_what_it_did() {
+        let error = run(&mut Command::new("/bin/false"), "counting sheep").unwrap_err();
+        assert!(
+            error.to_string().starts_with("counting sheep failed"),
+            "{error}"
+        );
+        let error = run(&mut Command::new("/no/such/program"), "counting sheep").unwrap_err();
+        assert!(error.to_string().contains("/no/such/program"), "{error}");
+    }
+}
