@@ -185,7 +185,21 @@ fn a_file_beyond_the_limit_is_refused() {
     );
 }
 
-/// As many maps, or channels, as fit; quadratic work would take minutes.
+#[test]
+fn one_region_too_many_is_refused() {
+    let mut text = String::from("<system>");
+    for index in 0..=xos_image::MAX_REGIONS {
+        write!(text, "<memory_region name='{index}' size='0x1000'/>").unwrap();
+    }
+    text += "</system>";
+    let error = parse(&text, "f").unwrap_err();
+    assert!(
+        matches!(*error.mistake, Mistake::TooManyRegions { .. }),
+        "{error}"
+    );
+}
+
+/// As many maps and regions as fit; quadratic work would take minutes.
 #[test]
 fn the_largest_descriptions_take_no_time() {
     let start = Instant::now();
