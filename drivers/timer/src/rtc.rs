@@ -82,10 +82,8 @@ impl Reading {
             hour % 12 + if self.hours & AFTERNOON != 0 { 12 } else { 0 }
         };
         // Clocks without that register have anything there.
-        let century = match self.number(self.century) {
-            Some(century @ 19..=29) => century,
-            _ => 20,
-        };
+        let century = self.number(self.century);
+        let century = century.filter(|c| (19..=29).contains(c)).unwrap_or(20);
         let year = i32::from(century) * 100 + i32::from(self.number(self.year)?);
         let month = Month::try_from(self.number(self.month)?).ok()?;
         let date = Date::from_calendar_date(year, month, self.number(self.day)?).ok()?;
@@ -122,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn bcd(value: u8) -> u8 {
-        value / 10 << 4 | value % 10
+        ((value / 10) << 4) | (value % 10)
     }
 
     /// The registers at a date, in one of the four formats.
