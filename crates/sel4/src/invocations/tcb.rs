@@ -6,7 +6,12 @@ use crate::{CNodeCapData, CPtr, Error, InvocationContext, Result, UserContext, W
 
 const NO_DATA: sys::seL4_CapData = sys::seL4_CapData::from_words([0]);
 
+/// The guard of a CSpace root. An empty one leaves the capability's own, as it does with later
+/// kernels, where its word is the 0 that means so; here the word has a type bit.
 const fn guard(data: CNodeCapData) -> sys::seL4_CapData {
+    if data.into_word() == CNodeCapData::new(0, 0).into_word() {
+        return NO_DATA;
+    }
     sys::seL4_CapData::from_words([data.into_word()])
 }
 
