@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use xos_runtime::flags::{RUSTFLAGS, TARGET};
+use xos_runtime::flags::{LINKER_SCRIPT, RUSTFLAGS, TARGET};
 
 /// The profile of guest programs, in the workspace's manifest.
 const PROFILE: &str = "guest";
@@ -197,11 +197,23 @@ impl Builder {
             .arg(subcommand)
             .args(["--target", TARGET, "--target-dir"])
             .arg(&self.folder)
-            .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"))
+            .env(
+                "CARGO_ENCODED_RUSTFLAGS",
+                rustflags(&self.workspace.root).join("\x1f"),
+            )
             .env_remove("CARGO_TARGET_DIR")
             .env(SEL4_PREFIX, self.prefix.root());
         command
     }
+}
+
+/// The flags of guest programs, for where the workspace is now, not where this tool was compiled.
+fn rustflags(root: &Path) -> Vec<String> {
+    let script = root.join("crates/runtime/guest.ld").display().to_string();
+    RUSTFLAGS
+        .iter()
+        .map(|flag| flag.replace(LINKER_SCRIPT, &script))
+        .collect()
 }
 
 /// By source and name, the Cargo setting that puts our crate in the place of that one.
@@ -235,6 +247,19 @@ mod tests {
                 "{settings:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_linker_script_is_that_of_the_workspace() {
+        let flags = rustflags(Path::new("/moved"));
+        let scripts: Vec<_> = flags
+            .iter()
+            .filter(|flag| flag.contains("guest.ld"))
+            .collect();
+        assert_eq!(
+            scripts,
+            ["-Clink-arg=-Wl,-T,/moved/crates/runtime/guest.ld"]
+        );
     }
 
     #[test]

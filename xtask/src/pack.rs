@@ -107,11 +107,8 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
     search
         .folders
         .extend(description.parent().map(|folder| folder.to_owned()));
-    let programs = builder.build(&needed(
-        &builder.workspace().programs()?,
-        &system,
-        uses_tree,
-    ))?;
+    let all = builder.workspace().programs()?;
+    let programs = builder.build(&needed(&all, &system, uses_tree))?;
     search.programs.extend(
         programs
             .iter()
@@ -120,8 +117,10 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
 
     let folder = folder(builder, recipe.name)?;
     if uses_tree {
-        for program in builder.workspace().programs()? {
-            if let (Role::App, Some(host)) = (program.role, programs.get(&program.name)) {
+        for program in all.iter().filter(|program| program.role == Role::App) {
+            // A boot domain is not started a second time.
+            if let (false, Some(host)) = (is_domain(&system, program), programs.get(&program.name))
+            {
                 let guest = format!("bin/{}", program.name).parse()?;
                 tree.add(&Addition {
                     host: host.clone(),
@@ -149,17 +148,13 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
         TREE_FILE => fs::read(folder.join(TREE_FILE)),
         path => fs::read(search.find(path)?),
     })?;
-    let root_task = builder
-        .workspace()
-        .programs()?
-        .into_iter()
-        .find(|p| p.role == Role::RootTask);
-    let root_task = root_task.and_then(|program| programs.get(&program.name).cloned());
+    let root_task = all.iter().find(|program| program.role == Role::RootTask);
+    let root_task = root_task.and_then(|program| programs.get(&program.name));
     let root_task = root_task.context("this workspace has no root task")?;
     finish(
         builder,
         recipe.name,
-        &root_task,
+        root_task,
         Some(&packed.payload),
         symbols,
     )
@@ -168,20 +163,21 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
 /// The programs of the workspace that a system needs: those it names, those of its file tree, and
 /// the root task.
 fn needed(all: &[Program], system: &System, uses_tree: bool) -> Vec<Program> {
-    let named = |program: &Program| {
-        system
-            .protection_domains
-            .iter()
-            .any(|domain| stem(&domain.program_image.path) == program.name)
-    };
     let needed = all.iter().filter(|program| match program.role {
         Role::RootTask => true,
         // All of them in every build of a system with a tree: Cargo then chooses the same features
         // each time.
-        Role::App | Role::Domain => uses_tree || named(program),
-        Role::Test => named(program),
+        Role::App | Role::Domain => uses_tree || is_domain(system, program),
+        Role::Test => is_domain(system, program),
     });
     needed.cloned().collect()
+}
+
+fn is_domain(system: &System, program: &Program) -> bool {
+    let domains = &system.protection_domains;
+    domains
+        .iter()
+        .any(|domain| stem(&domain.program_image.path) == program.name)
 }
 
 fn folder(builder: &Builder, name: &str) -> Result<PathBuf> {

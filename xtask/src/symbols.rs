@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The longest line that is looked at; a report is much shorter.
 const MAX_LINE: usize = 4096;
 
+/// How many levels of inlining are shown.
+const MAX_FRAMES: usize = 8;
+
 /// Function, file and line of an address in an ELF image, if its debug information tells.
 #[must_use]
 pub fn symbolize(image: &Path, address: u64) -> Option<String> {
@@ -35,7 +38,9 @@ pub fn symbolize(image: &Path, address: u64) -> Option<String> {
         places.extend(loader.find_symbol(address).map(str::to_owned));
     }
     // Innermost first: a function that was inlined, then the one it was inlined into.
-    (!places.is_empty()).then(|| places.join(", in "))
+    places.truncate(MAX_FRAMES);
+    let root = format!("{}/", crate::workspace::root().display());
+    (!places.is_empty()).then(|| places.join("\n    in ").replace(&root, ""))
 }
 
 /// The ELF images of programs, by the names that reports use.
@@ -51,10 +56,17 @@ impl Symbols {
     }
 
     /// What can be said about a line of output, if it is a crash report:
-    /// `crash: NAME ... rip=0xADDRESS ...`.
+    /// `crash: NAME ... rip=0xADDRESS ...`, or the debug kernel's
+    /// `in thread ... at address 0xADDRESS` where there is one program only.
     #[must_use]
     pub fn explain(&self, line: &str) -> Option<String> {
-        let (name, address) = crash(line)?;
+        let (name, address) = match crash(line) {
+            Some(report) => report,
+            None if self.images.len() == 1 => {
+                (self.images.keys().next()?.as_str(), kernel_report(line)?)
+            }
+            None => return None,
+        };
         let place = symbolize(self.images.get(&key(name))?, address)?;
         Some(format!("crash: {name} at {address:#x} is in {place}"))
     }
@@ -76,10 +88,21 @@ fn crash(line: &str) -> Option<(&str, u64)> {
         .next()?
         .trim_end_matches([':', ',']);
     let (_, address) = report.split_once("rip=0x")?;
-    let end = address
+    Some((name, leading_hexadecimal(address)?))
+}
+
+/// The address in the debug kernel's report of a thread that has no fault handler.
+fn kernel_report(line: &str) -> Option<u64> {
+    let (_, report) = line.split_once("in thread ")?;
+    let (_, address) = report.split_once("at address 0x")?;
+    leading_hexadecimal(address)
+}
+
+fn leading_hexadecimal(text: &str) -> Option<u64> {
+    let end = text
         .find(|c: char| !c.is_ascii_hexdigit())
-        .unwrap_or(address.len());
-    Some((name, u64::from_str_radix(&address[..end], 16).ok()?))
+        .unwrap_or(text.len());
+    u64::from_str_radix(&text[..end], 16).ok()
 }
 
 /// Adds an explanation after every line of a text that is a crash report.
@@ -147,6 +170,16 @@ mod tests {
             );
         }
         assert_eq!(crash("crash: x rip=0x11112222333344445"), None);
+    }
+
+    #[test]
+    fn the_kernels_own_report_gives_an_address() {
+        let line = "in thread 0xffffff8010000a00 \"child of: 'rootserver'\" at address 0x2015cc";
+        assert_eq!(kernel_report(line), Some(0x20_15cc));
+        assert_eq!(
+            kernel_report("cap fault in send phase at address 0x0"),
+            None
+        );
     }
 
     /// The test program has symbols of its own: good enough to be an image.

@@ -141,11 +141,21 @@ impl Workspace {
     }
 }
 
-/// The folder of the workspace: this tool is only ever run where it was built.
+/// The folder of the workspace.
 #[must_use]
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    // Cargo says where the package is that it runs. Where this tool was compiled comes second: a
+    // checkout that was moved, or is mounted elsewhere, is not compiled again.
+    let running = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let compiled = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let roots = running
+        .iter()
+        .chain([&compiled])
+        .filter_map(|package| package.parent());
+    let mut roots = roots.filter(|root| root.join("xtask/Cargo.toml").is_file());
+    roots
+        .next()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 /// A `cargo` command in the workspace's folder.

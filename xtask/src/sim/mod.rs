@@ -287,7 +287,8 @@ impl Machine {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(self.log_shown)..]
             .iter()
-            .map(|line| format!("  | {line}"))
+            // The debug kernel ends its lines with `\n\r`.
+            .map(|line| format!("  | {}", line.trim_matches('\r')))
             .collect::<Vec<_>>()
             .join("\n")
     }
