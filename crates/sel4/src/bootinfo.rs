@@ -106,19 +106,26 @@ impl BootInfo {
         unsafe { slice::from_raw_parts(all.as_ptr().cast(), count) }
     }
 
-    fn partition_point(&self) -> usize {
-        // The kernel lists device memory first.
-        self.untyped_list().partition_point(UntypedDesc::is_device)
-    }
-
     /// The part of [`untyped_list`](Self::untyped_list) that is device memory.
     pub fn device_untyped_range(&self) -> Range<usize> {
-        0..self.partition_point()
+        range_of(self.untyped_list(), true)
     }
 
     /// The part of [`untyped_list`](Self::untyped_list) that is ordinary memory.
     pub fn kernel_untyped_range(&self) -> Range<usize> {
-        self.partition_point()..self.untyped_list().len()
+        range_of(self.untyped_list(), false)
+    }
+}
+
+/// Where the list, which has two parts, holds device memory or other memory. This kernel lists
+/// device memory last, later ones list it first.
+fn range_of(list: &[UntypedDesc], device: bool) -> Range<usize> {
+    let first = list.first().is_some_and(UntypedDesc::is_device);
+    let boundary = list.partition_point(|desc| desc.is_device() == first);
+    if device == first {
+        0..boundary
+    } else {
+        boundary..list.len()
     }
 }
 
@@ -257,6 +264,24 @@ mod tests {
         ] {
             assert!(BootInfoExtraIter { rest: &bytes }.count() <= 1);
         }
+    }
+
+    #[test]
+    fn both_kinds_of_memory_are_found_in_either_order() {
+        let list = |devices: &[bool]| -> Vec<UntypedDesc> {
+            let desc = |device: &bool| sys::seL4_UntypedDesc {
+                isDevice: (*device).into(),
+                ..Default::default()
+            };
+            devices.iter().map(|d| UntypedDesc(desc(d))).collect()
+        };
+        let last = list(&[false, false, true]);
+        assert_eq!((range_of(&last, false), range_of(&last, true)), (0..2, 2..3));
+        let first = list(&[true, false, false]);
+        assert_eq!((range_of(&first, false), range_of(&first, true)), (1..3, 0..1));
+        let none = list(&[false]);
+        assert_eq!((range_of(&none, false), range_of(&none, true)), (0..1, 1..1));
+        assert!(range_of(&[], false).is_empty() && range_of(&[], true).is_empty());
     }
 
     #[test]
