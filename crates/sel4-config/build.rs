@@ -30,7 +30,10 @@ fn main() {
                 writeln!(text, "/// `CONFIG_{key}`\npub const {key}: bool = {value};")
             }
             Value::Text(value) => {
-                writeln!(text, "/// `CONFIG_{key}`\npub const {key}: &str = {value:?};")
+                writeln!(
+                    text,
+                    "/// `CONFIG_{key}`\npub const {key}: &str = {value:?};"
+                )
             }
         };
     }

@@ -33,7 +33,10 @@ fn main() {
 fn run(workspace: &Path) -> Result<(), PrefixError> {
     let prefix = Prefix::locate(workspace)?;
     for part in ["bin/kernel.elf", "libsel4/include"] {
-        println!("cargo::rerun-if-changed={}", prefix.root().join(part).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            prefix.root().join(part).display()
+        );
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
     let write = |name: &str, text: String| {

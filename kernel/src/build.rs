@@ -146,7 +146,9 @@ fn python_packages(
         return Ok(folder);
     }
     progress("installing the Python packages of the kernel's generators");
-    let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+    let pip = Command::new("python3")
+        .args(["-m", "pip", "--version"])
+        .output();
     if !pip.is_ok_and(|output| output.status.success()) {
         return Err(Error::Tool {
             tool: "pip",
@@ -156,7 +158,13 @@ fn python_packages(
     remove(&folder)?;
     let mut command = Command::new("python3");
     command
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
         .args(["--no-deps", "--require-hashes", "--target"])
         .arg(&folder)
         .arg("--requirement")
@@ -166,12 +174,7 @@ fn python_packages(
     Ok(folder)
 }
 
-fn make(
-    flavour: Flavour,
-    tree: &Path,
-    out: &Path,
-    environment: &Environment,
-) -> Result<(), Error> {
+fn make(flavour: Flavour, tree: &Path, out: &Path, environment: &Environment) -> Result<(), Error> {
     let debug = flavour.config().is_set("DEBUG_BUILD");
     // `-I.` first, so that our autoconf.h wins over the one in include/plat/pc99.
     let defines = if debug { "-I. -DDEBUG" } else { "-I." };

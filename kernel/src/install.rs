@@ -65,7 +65,10 @@ pub(crate) fn install(
         fs::remove_file(&path).map_err(|e| Error::Io(path, e))?;
     }
     for (source, name) in INTERFACES {
-        copy(&libsel4.join(source), &include.join("interfaces").join(name))?;
+        copy(
+            &libsel4.join(source),
+            &include.join("interfaces").join(name),
+        )?;
     }
     let config = flavour.config().to_json();
     write(&include.join("kernel/gen_config.json"), &config)?;

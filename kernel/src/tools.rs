@@ -74,7 +74,10 @@ mod tests {
         command.args(["-c", "seq 100; echo broken >&2; exit 3"]);
         let text = run("counting", &mut command, None).unwrap_err().to_string();
         assert!(text.starts_with("counting failed:\n"), "{text}");
-        assert!(text.ends_with("100\nbroken") && !text.contains("\n50\n"), "{text}");
+        assert!(
+            text.ends_with("100\nbroken") && !text.contains("\n50\n"),
+            "{text}"
+        );
     }
 
     #[test]

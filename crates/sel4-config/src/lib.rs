@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn values_have_the_type_that_is_asked_for() {
-        assert!(sel4_cfg_bool!(ARCH_X86_64));
+        const { assert!(sel4_cfg_bool!(ARCH_X86_64) && !sel4_cfg_bool!(KERNEL_MCS)) };
         let size: usize = sel4_cfg_usize!(WORD_SIZE);
         let word: u64 = sel4_cfg_word!(WORD_SIZE);
         assert_eq!((size, word), (64, 64));

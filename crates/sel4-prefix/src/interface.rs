@@ -213,7 +213,12 @@ mod tests {
         let labels: Vec<_> = all.methods.iter().map(|m| (&*m.id, m.label)).collect();
         assert_eq!(
             labels,
-            [("ThingTouch", 1), ("ThingLast", 2), ("ThingTouch", 3), ("ThingLast", 4)]
+            [
+                ("ThingTouch", 1),
+                ("ThingLast", 2),
+                ("ThingTouch", 3),
+                ("ThingLast", 4)
+            ]
         );
         assert_eq!(all.structs[0].members, ["ip", "sp"]);
         assert!(all.methods[0].params[1].out && !all.methods[0].params[0].out);
@@ -233,7 +238,10 @@ mod tests {
     fn a_missing_attribute_is_named_with_its_line() {
         let mut all = Interfaces::default();
         let error = all
-            .add("<api>\n<interface name=\"i\">\n<method name=\"m\"/></interface></api>", &config())
+            .add(
+                "<api>\n<interface name=\"i\">\n<method name=\"m\"/></interface></api>",
+                &config(),
+            )
             .unwrap_err();
         assert_eq!(error.to_string(), "<method> at line 3 has no attribute id");
     }

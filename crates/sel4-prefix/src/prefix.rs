@@ -41,10 +41,14 @@ pub struct Prefix {
 #[derive(Debug, Error)]
 pub enum PrefixError {
     /// The default kernel has not been built.
-    #[error("no kernel at {0}: run `cargo xtask kernel`, or set SEL4_PREFIX to an installed kernel")]
+    #[error(
+        "no kernel at {0}: run `cargo xtask kernel`, or set SEL4_PREFIX to an installed kernel"
+    )]
     NotBuilt(PathBuf),
     /// A file of the installation is missing.
-    #[error("{root} is no seL4 installation: {file} is missing (expected the layout of seL4's `ninja install`)")]
+    #[error(
+        "{root} is no seL4 installation: {file} is missing (expected the layout of seL4's `ninja install`)"
+    )]
     Missing {
         /// The prefix.
         root: PathBuf,
@@ -171,8 +175,9 @@ impl Prefix {
         }
         Err(PrefixError::Missing {
             root: self.root.clone(),
-            file: "bin/kernel32.elf (make it: objcopy -O elf32-i386 bin/kernel.elf bin/kernel32.elf)"
-                .to_owned(),
+            file:
+                "bin/kernel32.elf (make it: objcopy -O elf32-i386 bin/kernel.elf bin/kernel32.elf)"
+                    .to_owned(),
         })
     }
 

@@ -60,7 +60,11 @@ fn generate_block(out: &mut String, block: &Block, union: Option<(&TaggedUnion, 
     let _ = writeln!(out, "this }}");
     for field in &block.fields {
         let (word, shift, width) = (field.offset / 64, field.offset % 64, field.width);
-        let mask = if width == 64 { "u64::MAX".to_owned() } else { format!("{:#x}", (1u64 << width) - 1) };
+        let mask = if width == 64 {
+            "u64::MAX".to_owned()
+        } else {
+            format!("{:#x}", (1u64 << width) - 1)
+        };
         let _ = writeln!(
             out,
             "/// The width of the field in bits.\n\
@@ -81,7 +85,11 @@ fn generate_block(out: &mut String, block: &Block, union: Option<(&TaggedUnion, 
          f.debug_struct(\"{name}\")"
     );
     for field in &arguments {
-        let _ = writeln!(out, ".field(\"{0}\", &format_args!(\"{{:#x}}\", self.get_{0}()))", field.name);
+        let _ = writeln!(
+            out,
+            ".field(\"{0}\", &format_args!(\"{{:#x}}\", self.get_{0}()))",
+            field.name
+        );
     }
     let _ = writeln!(out, ".finish() }} }}");
 }
@@ -100,9 +108,15 @@ fn generate_union(out: &mut String, union: &TaggedUnion, definitions: &Definitio
 
     let _ = writeln!(out, "/// Tags of [`{name}`].\npub mod {name}_tag {{");
     for (block, value) in &union.members {
-        let _ = writeln!(out, "/// Tag of `{name}_{block}`.\npub const {name}_{block}: u64 = {value};");
+        let _ = writeln!(
+            out,
+            "/// Tag of `{name}_{block}`.\npub const {name}_{block}: u64 = {value};"
+        );
     }
-    let _ = writeln!(out, "}}\n/// [`{name}`] by tag.\n#[derive(Debug, Clone, Copy, PartialEq, Eq)]\npub enum {name}_Splayed {{");
+    let _ = writeln!(
+        out,
+        "}}\n/// [`{name}`] by tag.\n#[derive(Debug, Clone, Copy, PartialEq, Eq)]\npub enum {name}_Splayed {{"
+    );
     for (block, _) in &union.members {
         let _ = writeln!(out, "/// Tag `{name}_{block}`.\n{block}({name}_{block}),");
     }
@@ -112,10 +126,14 @@ fn generate_union(out: &mut String, union: &TaggedUnion, definitions: &Definitio
         "}}\nimpl {name} {{\n/// The tag.\n#[inline(always)] pub const fn get_tag(&self) -> u64 {{ (self.words[{}] >> {}) & {mask:#x} }}\n\
          /// The member that the tag names, if there is one.\n\
          pub const fn splay(self) -> Option<{name}_Splayed> {{ Some(match self.get_tag() {{",
-        tag.offset / 64, tag.offset % 64
+        tag.offset / 64,
+        tag.offset % 64
     );
     for (block, value) in &union.members {
-        let _ = writeln!(out, "{value} => {name}_Splayed::{block}({name}_{block} {{ words: self.words }}),");
+        let _ = writeln!(
+            out,
+            "{value} => {name}_Splayed::{block}({name}_{block} {{ words: self.words }}),"
+        );
     }
     let _ = writeln!(
         out,

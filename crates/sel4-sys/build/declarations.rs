@@ -38,10 +38,17 @@ pub fn generate(header: &Header, passed: &[Struct], bitfields: &HashSet<String>)
             continue;
         };
         let ty = rust_type(ty, bitfields);
-        let is_bitfield = typedef.name.strip_suffix("_t").is_some_and(|b| bitfields.contains(b));
+        let is_bitfield = typedef
+            .name
+            .strip_suffix("_t")
+            .is_some_and(|b| bitfields.contains(b));
         let is_enum = ty.starts_with("enum ");
         if !is_bitfield && !is_enum && !structs.contains(typedef.name.as_str()) {
-            let _ = writeln!(out, "/// libsel4's type of this name.\npub type {} = {ty};", typedef.name);
+            let _ = writeln!(
+                out,
+                "/// libsel4's type of this name.\npub type {} = {ty};",
+                typedef.name
+            );
         }
     }
     let mut seen = HashSet::new();
@@ -51,8 +58,15 @@ pub fn generate(header: &Header, passed: &[Struct], bitfields: &HashSet<String>)
     for (name, value) in &header.macros {
         // Placeholders for object types that the configuration lacks are no constants.
         if *value >= 0 && !name.ends_with("Object") && seen.insert(name.clone()) {
-            let ty = if u32::try_from(*value).is_ok() { "u32" } else { "u64" };
-            let _ = writeln!(out, "/// libsel4's constant of this name.\npub const {name}: {ty} = {value};");
+            let ty = if u32::try_from(*value).is_ok() {
+                "u32"
+            } else {
+                "u64"
+            };
+            let _ = writeln!(
+                out,
+                "/// libsel4's constant of this name.\npub const {name}: {ty} = {value};"
+            );
         }
     }
     for declared in &header.structs {
@@ -121,13 +135,19 @@ fn generate_enum(out: &mut String, declared: &CEnum, seen: &mut HashSet<String>)
             "/// libsel4's enumeration of this name.\npub mod {name} {{\n/// The type of its values.\npub type Type = {ty};"
         );
         for (constant, value) in &declared.constants {
-            let _ = writeln!(out, "/// Enumerator.\npub const {constant}: Type = {value};");
+            let _ = writeln!(
+                out,
+                "/// Enumerator.\npub const {constant}: Type = {value};"
+            );
         }
         let _ = writeln!(out, "}}");
     }
     for (constant, value) in &declared.constants {
         if seen.insert(constant.clone()) {
-            let _ = writeln!(out, "/// libsel4's enumerator of this name.\npub const {constant}: {ty} = {value};");
+            let _ = writeln!(
+                out,
+                "/// libsel4's enumerator of this name.\npub const {constant}: {ty} = {value};"
+            );
         }
     }
 }

@@ -38,10 +38,18 @@ impl Types<'_> {
         if let Some(s) = self.interfaces.structs.iter().find(|s| s.name == name) {
             return Ok(Kind::Struct(s.members.len()));
         }
-        if name.strip_suffix("_t").is_some_and(|b| self.bitfields.contains(b)) {
+        if name
+            .strip_suffix("_t")
+            .is_some_and(|b| self.bitfields.contains(b))
+        {
             return Ok(Kind::Bitfield);
         }
-        if self.header.enums.iter().any(|e| e.name.as_deref() == Some(name)) {
+        if self
+            .header
+            .enums
+            .iter()
+            .any(|e| e.name.as_deref() == Some(name))
+        {
             return Ok(Kind::Integer(WORD, format!("{name}::Type")));
         }
         // Follow the type name down to what it stands for: a capability if `seL4_CPtr` is on the
@@ -79,19 +87,27 @@ pub fn generate(
     header: &Header,
     bitfields: &HashSet<String>,
 ) -> Result<String, String> {
-    let types = Types { interfaces, header, bitfields };
+    let types = Types {
+        interfaces,
+        header,
+        bitfields,
+    };
     let mut results = String::new();
     let mut methods = String::new();
     for method in &interfaces.methods {
         generate_method(&mut results, &mut methods, method, &types)
             .map_err(|e| format!("{}_{}: {e}", method.interface, method.name))?;
     }
-    Ok(format!("{results}\nimpl seL4_IPCBuffer {{\n{methods}\n}}\n"))
+    Ok(format!(
+        "{results}\nimpl seL4_IPCBuffer {{\n{methods}\n}}\n"
+    ))
 }
 
 fn ident(name: &str) -> String {
     match name {
-        "type" | "in" | "ref" | "move" | "match" | "loop" | "fn" | "use" | "box" => format!("r#{name}"),
+        "type" | "in" | "ref" | "move" | "match" | "loop" | "fn" | "use" | "box" => {
+            format!("r#{name}")
+        }
         _ => name.to_owned(),
     }
 }
@@ -143,11 +159,19 @@ fn generate_method(
             }
             Kind::Integer(bits, ty) => {
                 // Through the unsigned type of its size, so that no sign spills over.
-                let value = if bits == WORD { format!("{name} as u64") } else { format!("u64::from({name} as u{bits})") };
+                let value = if bits == WORD {
+                    format!("{name} as u64")
+                } else {
+                    format!("u64::from({name} as u{bits})")
+                };
                 (ty, bits, value)
             }
             Kind::Bool => ("bool".to_owned(), 1, format!("u64::from({name})")),
-            Kind::Bitfield => (rust_type(&param.ty, types.bitfields), WORD, format!("{name}.into_words()[0]")),
+            Kind::Bitfield => (
+                rust_type(&param.ty, types.bitfields),
+                WORD,
+                format!("{name}.into_words()[0]"),
+            ),
             Kind::Struct(n) => {
                 let start = layout.place(n * WORD) / WORD;
                 let _ = write!(signature, ", {name}: &{}", param.ty);
@@ -168,13 +192,23 @@ fn generate_method(
     let mut by_value = String::new();
     let mut unpack = String::new();
     let mut out_layout = Layout::default();
-    let source = |word: usize| if word < REGISTERS { format!("mrs[{word}]") } else { format!("self.msg[{word}]") };
+    let source = |word: usize| {
+        if word < REGISTERS {
+            format!("mrs[{word}]")
+        } else {
+            format!("self.msg[{word}]")
+        }
+    };
     for param in &outs {
         let name = ident(&param.name);
         match types.kind(&param.ty)? {
             Kind::Struct(n) => {
                 let start = out_layout.place(n * WORD) / WORD;
-                let count = if has_count { format!("(count as usize).min({n})") } else { n.to_string() };
+                let count = if has_count {
+                    format!("(count as usize).min({n})")
+                } else {
+                    n.to_string()
+                };
                 let _ = write!(signature, ", {name}: &mut {}", param.ty);
                 let _ = writeln!(
                     unpack,
@@ -184,9 +218,19 @@ fn generate_method(
             Kind::Integer(bits, ty) => {
                 let start = out_layout.place(bits);
                 let _ = writeln!(by_value, "/// Result of this name.\npub {name}: {ty},");
-                let _ = writeln!(unpack, "ret.{name} = ({} >> {}) as {ty};", source(start / WORD), start % WORD);
+                let _ = writeln!(
+                    unpack,
+                    "ret.{name} = ({} >> {}) as {ty};",
+                    source(start / WORD),
+                    start % WORD
+                );
             }
-            _ => return Err(format!("result {} has a type that is not supported", param.name)),
+            _ => {
+                return Err(format!(
+                    "result {} has a type that is not supported",
+                    param.name
+                ));
+            }
         }
     }
 
@@ -209,12 +253,20 @@ fn generate_method(
         let _ = writeln!(methods, "self.caps_or_badges[{i}] = {cap};");
     }
     for (i, parts) in words.iter().enumerate() {
-        let target = if i < REGISTERS { format!("mrs[{i}]") } else { format!("self.msg[{i}]") };
+        let target = if i < REGISTERS {
+            format!("mrs[{i}]")
+        } else {
+            format!("self.msg[{i}]")
+        };
         let _ = writeln!(methods, "{target} = {};", parts.join(" | "));
     }
     let mut length = words.len().to_string();
     if let Some((name, start, n)) = tail {
-        let count = if has_count { format!("(count as usize).min({n})") } else { n.to_string() };
+        let count = if has_count {
+            format!("(count as usize).min({n})")
+        } else {
+            n.to_string()
+        };
         let _ = writeln!(
             methods,
             "let words = {count};\n\
@@ -233,7 +285,10 @@ fn generate_method(
     if by_value.is_empty() && unpack.is_empty() {
         let _ = writeln!(methods, "let _ = mrs;\nerror\n}}");
     } else if by_value.is_empty() {
-        let _ = writeln!(methods, "if error == seL4_Error::seL4_NoError {{\n{unpack}}}\nerror\n}}");
+        let _ = writeln!(
+            methods,
+            "if error == seL4_Error::seL4_NoError {{\n{unpack}}}\nerror\n}}"
+        );
     } else {
         let _ = writeln!(
             methods,

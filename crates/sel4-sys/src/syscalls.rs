@@ -116,7 +116,12 @@ impl seL4_IPCBuffer {
     pub fn seL4_DebugNameThread(&mut self, tcb: seL4_CPtr, name: &[u8]) {
         let words = self.msg.len() - 1;
         for (i, word) in self.msg[..=words].iter_mut().enumerate() {
-            let byte = |j: usize| name.get(i * 8 + j).filter(|_| i < words).copied().unwrap_or(0);
+            let byte = |j: usize| {
+                name.get(i * 8 + j)
+                    .filter(|_| i < words)
+                    .copied()
+                    .unwrap_or(0)
+            };
             *word = seL4_Word::from_ne_bytes(core::array::from_fn(byte));
         }
         arch::send_recv(syscall_id::DebugNameThread, tcb, 0, [0; 4]);

@@ -276,11 +276,20 @@ mod tests {
             devices.iter().map(|d| UntypedDesc(desc(d))).collect()
         };
         let last = list(&[false, false, true]);
-        assert_eq!((range_of(&last, false), range_of(&last, true)), (0..2, 2..3));
+        assert_eq!(
+            (range_of(&last, false), range_of(&last, true)),
+            (0..2, 2..3)
+        );
         let first = list(&[true, false, false]);
-        assert_eq!((range_of(&first, false), range_of(&first, true)), (1..3, 0..1));
+        assert_eq!(
+            (range_of(&first, false), range_of(&first, true)),
+            (1..3, 0..1)
+        );
         let none = list(&[false]);
-        assert_eq!((range_of(&none, false), range_of(&none, true)), (0..1, 1..1));
+        assert_eq!(
+            (range_of(&none, false), range_of(&none, true)),
+            (0..1, 1..1)
+        );
         assert!(range_of(&[], false).is_empty() && range_of(&[], true).is_empty());
     }
 
@@ -290,7 +299,10 @@ mod tests {
         assert_eq!(core::mem::offset_of!(sys::seL4_BootInfo, ipcBuffer), 32);
         // One byte of initThreadCNodeSizeBits, then unaligned words.
         let size_bits = core::mem::offset_of!(sys::seL4_BootInfo, initThreadCNodeSizeBits);
-        assert_eq!(core::mem::offset_of!(sys::seL4_BootInfo, initThreadDomain), size_bits + 1);
+        assert_eq!(
+            core::mem::offset_of!(sys::seL4_BootInfo, initThreadDomain),
+            size_bits + 1
+        );
         assert!(size_of::<sys::seL4_BootInfo>() <= FrameObjectType::GRANULE.bytes());
     }
 }

@@ -45,7 +45,13 @@ mod tests {
     fn guards_have_the_bits_that_the_kernel_reads() {
         // libsel4's types_64.bf: the type in bit 31, the guard in bits 8 to 25, its size in 2 to 7.
         assert_eq!(CNodeCapData::skip(44).into_word(), 1 << 31 | 44 << 2);
-        assert_eq!(CNodeCapData::new(5, 3).into_word(), 1 << 31 | 5 << 8 | 3 << 2);
-        assert_eq!(CNodeCapData::skip_high_bits(16).into_word(), 1 << 31 | 48 << 2);
+        assert_eq!(
+            CNodeCapData::new(5, 3).into_word(),
+            1 << 31 | 5 << 8 | 3 << 2
+        );
+        assert_eq!(
+            CNodeCapData::skip_high_bits(16).into_word(),
+            1 << 31 | 48 << 2
+        );
     }
 }

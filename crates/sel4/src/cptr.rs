@@ -238,7 +238,8 @@ impl<C: InvocationContext> AbsoluteCPtr<C> {
     #[inline(always)]
     pub(crate) fn invoke<R>(self, f: impl FnOnce(CPtr, CPtrWithDepth, &mut IpcBuffer) -> R) -> R {
         let path = self.path;
-        self.root.invoke(|cptr, ipc_buffer| f(cptr, path, ipc_buffer))
+        self.root
+            .invoke(|cptr, ipc_buffer| f(cptr, path, ipc_buffer))
     }
 }
 

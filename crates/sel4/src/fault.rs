@@ -102,7 +102,10 @@ mod tests {
         let Some(Fault::UserException(fault)) = fault(3, &[1, 2, 3, 6, 0]) else {
             panic!("no exception");
         };
-        assert_eq!((fault.inner().get_Number(), fault.inner().get_Stack()), (6, 2));
+        assert_eq!(
+            (fault.inner().get_Number(), fault.inner().get_Stack()),
+            (6, 2)
+        );
     }
 
     #[test]
@@ -112,7 +115,10 @@ mod tests {
             panic!("no unknown system call");
         };
         let raw = fault.inner();
-        assert_eq!((raw.get_RAX(), raw.get_RSP(), raw.get_Syscall()), (100, 116, 118));
+        assert_eq!(
+            (raw.get_RAX(), raw.get_RSP(), raw.get_Syscall()),
+            (100, 116, 118)
+        );
     }
 
     #[test]

@@ -121,8 +121,16 @@ mod tests {
     fn tags_have_the_bits_that_the_kernel_reads() {
         // libsel4's shared_types_64.bf: label 20 bits, then 3, 2 and 7.
         let info = MessageInfo::new(0xabcde, 5, 2, 120);
-        assert_eq!(info.into_inner().into_words(), [0xabcde << 12 | 5 << 9 | 2 << 7 | 120]);
-        let fields = (info.label(), info.caps_unwrapped(), info.extra_caps(), info.length());
+        assert_eq!(
+            info.into_inner().into_words(),
+            [0xabcde << 12 | 5 << 9 | 2 << 7 | 120]
+        );
+        let fields = (
+            info.label(),
+            info.caps_unwrapped(),
+            info.extra_caps(),
+            info.length(),
+        );
         assert_eq!(fields, (0xabcde, 5, 2, 120));
         assert_eq!(MessageInfo::label_width(), 20);
     }

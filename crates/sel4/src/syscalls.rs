@@ -220,7 +220,10 @@ impl FastMessages for &[Word] {
     /// If there are more words than registers.
     #[inline(always)]
     fn into_registers(self) -> Registers {
-        assert!(self.len() <= NUM_FAST_MESSAGE_REGISTERS, "too many words for registers");
+        assert!(
+            self.len() <= NUM_FAST_MESSAGE_REGISTERS,
+            "too many words for registers"
+        );
         core::array::from_fn(|i| self.get(i).copied().unwrap_or(0))
     }
 }

@@ -40,7 +40,9 @@ impl UserContext {
     /// If there is no such register: six parameters travel in registers.
     pub fn c_param(&self, ix: usize) -> &Word {
         let regs = &self.0;
-        [&regs.rdi, &regs.rsi, &regs.rdx, &regs.rcx, &regs.r8, &regs.r9][ix]
+        [
+            &regs.rdi, &regs.rsi, &regs.rdx, &regs.rcx, &regs.r8, &regs.r9,
+        ][ix]
     }
 
     /// The register of a C function's integer parameter, 0 the first (System V ABI, 3.2.3).

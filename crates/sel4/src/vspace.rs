@@ -215,7 +215,10 @@ pub mod vspace_levels {
     /// # Panics
     /// If there is no such level.
     pub fn span_bits(level: usize) -> usize {
-        assert!(level < NUM_LEVELS, "a VSpace has {NUM_LEVELS} levels, not {level}");
+        assert!(
+            level < NUM_LEVELS,
+            "a VSpace has {NUM_LEVELS} levels, not {level}"
+        );
         (level..NUM_LEVELS).map(index_bits).sum::<usize>() + FrameObjectType::GRANULE.bits()
     }
 
@@ -244,7 +247,10 @@ mod tests {
     #[test]
     fn frames_are_found_by_size() {
         assert_eq!(FrameObjectType::from_bits(12), Some(FrameObjectType::_4k));
-        assert_eq!(FrameObjectType::from_bits(21), Some(FrameObjectType::LargePage));
+        assert_eq!(
+            FrameObjectType::from_bits(21),
+            Some(FrameObjectType::LargePage)
+        );
         assert_eq!(FrameObjectType::from_bits(13), None);
         assert_eq!(FrameObjectType::LargePage.bytes(), 2 << 20);
     }

@@ -28,7 +28,10 @@ impl Parse for Condition {
                 "not" if inner.len() == 1 => Ok(Self::Not(Box::new(inner.remove(0)))),
                 "all" => Ok(Self::All(inner)),
                 "any" => Ok(Self::Any(inner)),
-                _ => Err(Error::new(name.span(), "expected not(_), all(...) or any(...)")),
+                _ => Err(Error::new(
+                    name.span(),
+                    "expected not(_), all(...) or any(...)",
+                )),
             };
         }
         if input.peek(Token![=]) {
@@ -42,13 +45,15 @@ impl Parse for Condition {
 impl Condition {
     /// Whether it holds. Every part is looked at, so that an unknown key never goes unnoticed.
     pub(crate) fn eval(&self, config: &Config) -> Result<bool> {
-        let all = |list: &[Self]| -> Result<Vec<bool>> { list.iter().map(|c| c.eval(config)).collect() };
+        let all =
+            |list: &[Self]| -> Result<Vec<bool>> { list.iter().map(|c| c.eval(config)).collect() };
         match self {
             Self::Key(key) => match config.get(&key.to_string()) {
                 Some(Value::Bool(value)) => Ok(*value),
-                Some(Value::Text(_)) => {
-                    Err(Error::new(key.span(), "this key is no switch: compare it with a text"))
-                }
+                Some(Value::Text(_)) => Err(Error::new(
+                    key.span(),
+                    "this key is no switch: compare it with a text",
+                )),
                 None => Err(unknown(key)),
             },
             Self::Equal(key, value) => match config.get(&key.to_string()) {
@@ -65,7 +70,10 @@ impl Condition {
 
 /// The error for a key that the kernel's configuration does not have.
 pub(crate) fn unknown(key: &Ident) -> Error {
-    Error::new(key.span(), format!("the kernel's configuration has no key {key}"))
+    Error::new(
+        key.span(),
+        format!("the kernel's configuration has no key {key}"),
+    )
 }
 
 #[cfg(test)]

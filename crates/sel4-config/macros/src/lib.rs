@@ -183,16 +183,22 @@ fn text(key: TokenStream) -> Result<(Ident, &'static str)> {
     let key: Ident = syn::parse(key)?;
     match config().get(&key.to_string()) {
         Some(Value::Text(text)) => Ok((key, text)),
-        Some(Value::Bool(_)) => Err(Error::new(key.span(), "this key is a switch: use sel4_cfg_bool!")),
+        Some(Value::Bool(_)) => Err(Error::new(
+            key.span(),
+            "this key is a switch: use sel4_cfg_bool!",
+        )),
         None => Err(condition::unknown(&key)),
     }
 }
 
 fn number<T: std::str::FromStr + ToTokens>(key: TokenStream) -> TokenStream {
     finish(text(key).and_then(|(key, text)| {
-        let value: T = text
-            .parse()
-            .map_err(|_| Error::new(key.span(), format!("the value `{text}` is not such a number")))?;
+        let value: T = text.parse().map_err(|_| {
+            Error::new(
+                key.span(),
+                format!("the value `{text}` is not such a number"),
+            )
+        })?;
         Ok(value.into_token_stream())
     }))
 }

@@ -252,7 +252,9 @@ mod tests {
     #[test]
     fn what_has_no_integer_value_is_refused() {
         let names = HashMap::new();
-        for text in ["", "1 +", "f(1)", "X", "1 2", "\"s\"", "1 / 0", "1 << 200", "(1", "0x"] {
+        for text in [
+            "", "1 +", "f(1)", "X", "1 2", "\"s\"", "1 / 0", "1 << 200", "(1", "0x",
+        ] {
             assert!(eval(text, &names).is_err(), "{text}");
         }
         assert!(eval(&"(".repeat(100_000), &names).is_err());

@@ -150,7 +150,11 @@ impl Header {
             (Some(&"enum"), Some(open), Some(close)) => {
                 let tag = words[1..open].first();
                 let declarator = words[close + 1..].first();
-                let name = if typedef { declarator } else { tag.or(declarator) };
+                let name = if typedef {
+                    declarator
+                } else {
+                    tag.or(declarator)
+                };
                 let mut parsed = CEnum {
                     name: name.map(|w| (*w).to_owned()),
                     constants: Vec::new(),
@@ -413,7 +417,16 @@ mod tests {
     fn enumerators_count_on_from_the_last_value() {
         let header = Header::parse(SAMPLE).unwrap();
         let all: Vec<_> = header.enums.iter().flat_map(|e| &e.constants).collect();
-        let expected = [("A", 0), ("B", 5), ("C", 6), ("D", 6), ("E", 8), ("F", 4), ("G", 0), ("H", 1)];
+        let expected = [
+            ("A", 0),
+            ("B", 5),
+            ("C", 6),
+            ("D", 6),
+            ("E", 8),
+            ("F", 4),
+            ("G", 0),
+            ("H", 1),
+        ];
         assert_eq!(all.len(), expected.len());
         for ((name, value), (n, v)) in all.into_iter().zip(expected) {
             assert_eq!((name.as_str(), *value), (n, v));
@@ -431,11 +444,18 @@ mod tests {
     #[test]
     fn structures_keep_order_arrays_and_packing() {
         let header = Header::parse(SAMPLE).unwrap();
-        let names: Vec<_> = header.structs.iter().map(|s| (&*s.name, s.packed)).collect();
+        let names: Vec<_> = header
+            .structs
+            .iter()
+            .map(|s| (&*s.name, s.packed))
+            .collect();
         assert_eq!(names, [("S", false), ("P", true)]);
         let fields = &header.structs[1].fields;
         assert_eq!(fields[0].ty, CType::Name("unsigned char".into()));
-        assert_eq!((fields[1].name.as_str(), fields[1].length), ("list", Some(6)));
+        assert_eq!(
+            (fields[1].name.as_str(), fields[1].length),
+            ("list", Some(6))
+        );
         assert_eq!(fields[2].ty, CType::Pointer("S".into()));
         assert_eq!(header.structs[0].fields.len(), 3);
         assert_eq!(header.structs[0].fields[1].ty, CType::Name("W".into()));
@@ -472,7 +492,10 @@ mod tests {
     fn a_missing_compiler_is_named_with_its_package() {
         let error = Header::read("no-such-compiler", Path::new("."), &[]).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("no-such-compiler") && text.contains("package gcc"), "{text}");
+        assert!(
+            text.contains("no-such-compiler") && text.contains("package gcc"),
+            "{text}"
+        );
     }
 
     proptest! {

@@ -163,11 +163,7 @@ impl<C: InvocationContext> Tcb<C> {
                 vspace_root.bits(),
                 NO_DATA,
             ))?;
-            Error::wrap(raw.seL4_TCB_SetIPCBuffer(
-                cptr.bits(),
-                ipc_buffer,
-                ipc_buffer_frame.bits(),
-            ))
+            Error::wrap(raw.seL4_TCB_SetIPCBuffer(cptr.bits(), ipc_buffer, ipc_buffer_frame.bits()))
         })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::cap::{
     AsidControl, AsidPool, IOPort, IOPortControl, IrqControl, PDPT, PageDirectory, PageTable,
-    Untyped, UnspecifiedIntermediateTranslationTable, VSpace,
+    UnspecifiedIntermediateTranslationTable, Untyped, VSpace,
 };
 use crate::init_thread::slot;
 use crate::{
@@ -34,12 +34,7 @@ impl<T: CapTypeForFrameObject, C: InvocationContext> Cap<T, C> {
 
     /// Corresponds to `seL4_X86_Page_Remap`: other rights or attributes for a frame that is mapped.
     /// **Extension.**
-    pub fn frame_remap(
-        self,
-        vspace: VSpace,
-        rights: CapRights,
-        attrs: VmAttributes,
-    ) -> Result<()> {
+    pub fn frame_remap(self, vspace: VSpace, rights: CapRights, attrs: VmAttributes) -> Result<()> {
         Error::wrap(self.invoke(|cptr, ipc_buffer| {
             ipc_buffer.inner_mut().seL4_X86_Page_Remap(
                 cptr.bits(),
