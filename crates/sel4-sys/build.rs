@@ -59,18 +59,32 @@ fn run(workspace: &Path) -> Result<(), PrefixError> {
         invocations::generate(&interfaces, &header, &bitfields)
             .map_err(|e| PrefixError::Content(prefix.include().join("interfaces"), e))?,
     )?;
+    // All numbers by the names that C knows them by, for the test that asks a C compiler.
+    let mut numbers = String::from("&[\n");
+    let enumerators = header.enums.iter().flat_map(|e| &e.constants);
+    for (name, value) in enumerators.chain(&header.macros) {
+        let _ = writeln!(numbers, "({name:?}, {value}),");
+    }
+
     let mut labels = String::new();
     for method in &interfaces.methods {
         let _ = writeln!(labels, "/// `{}_{}`.", method.interface, method.name);
         let _ = writeln!(labels, "pub const {}: u32 = {};", method.id, method.label);
+        let _ = writeln!(numbers, "({:?}, {}),", method.id, method.label);
     }
     write("labels.rs", labels)?;
-    let mut numbers = String::new();
+
+    let mut syscalls = String::new();
     println!("cargo::rustc-check-cfg=cfg(sel4_syscall, values(any()))");
     for call in prefix.syscalls()? {
         println!("cargo::rustc-cfg=sel4_syscall=\"{}\"", call.name);
-        let _ = writeln!(numbers, "/// `seL4_Sys{}`.", call.name);
-        let _ = writeln!(numbers, "pub const {}: isize = {};", call.name, call.number);
+        let _ = writeln!(syscalls, "/// `seL4_Sys{}`.", call.name);
+        let _ = writeln!(syscalls, "pub const {}: isize = {};", call.name, call.number);
+        let _ = writeln!(numbers, "(\"seL4_Sys{}\", {}),", call.name, call.number);
     }
-    write("syscalls.rs", numbers)
+    write("syscalls.rs", syscalls)?;
+    numbers += "]";
+    write("numbers.rs", numbers)?;
+    println!("cargo::rustc-env=SEL4_SYS_INCLUDE={}", prefix.include().display());
+    Ok(())
 }

@@ -108,3 +108,120 @@ impl InvocationContext for ImplicitInvocationContext {
         with_ipc_buffer_mut(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::arch::asm;
+
+    extern crate std;
+    use std::boxed::Box;
+    use std::panic::catch_unwind;
+
+    /// Gives the current host thread an IPC buffer as the kernel does: its address in GS base.
+    fn thread_with_buffer() -> *mut IpcBuffer {
+        let buffer = Box::into_raw(Box::<IpcBuffer>::default());
+        const ARCH_PRCTL: Word = 158;
+        const ARCH_SET_GS: Word = 0x1001;
+        let result: isize;
+        // SAFETY: Linux's arch_prctl(2); nothing else on a Linux host uses GS.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") ARCH_PRCTL => result,
+                in("rdi") ARCH_SET_GS,
+                in("rsi") buffer,
+                out("rcx") _,
+                out("r11") _,
+            );
+        }
+        assert_eq!(result, 0);
+        buffer
+    }
+
+    fn ready() -> *mut IpcBuffer {
+        let buffer = thread_with_buffer();
+        // SAFETY: a leaked allocation that nobody else refers to.
+        set_ipc_buffer(unsafe { &mut *buffer });
+        buffer
+    }
+
+    fn message(result: std::thread::Result<()>) -> std::string::String {
+        match result.unwrap_err().downcast::<&str>() {
+            Ok(text) => (*text).into(),
+            Err(other) => *other.downcast::<std::string::String>().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_buffer_is_the_one_that_was_set() {
+        let buffer = ready();
+        assert_eq!(with_ipc_buffer_mut(core::ptr::from_mut), buffer);
+        assert_eq!(with_ipc_buffer(core::ptr::from_ref), buffer.cast_const());
+    }
+
+    #[test]
+    fn each_thread_has_its_own() {
+        let here = ready() as usize;
+        let there = std::thread::spawn(|| ready() as usize).join().unwrap();
+        assert_ne!(here, there);
+        assert_eq!(with_ipc_buffer(|b| core::ptr::from_ref(b) as usize), here);
+    }
+
+    #[test]
+    fn a_thread_that_was_not_told_is_told_so() {
+        thread_with_buffer();
+        let text = message(catch_unwind(|| with_ipc_buffer_mut(|_| ())));
+        assert!(text.contains("set_ipc_buffer"), "{text}");
+        let text = message(catch_unwind(|| with_ipc_buffer(|_| ())));
+        assert!(text.contains("set_ipc_buffer"), "{text}");
+    }
+
+    #[test]
+    fn a_mutable_borrow_excludes_all_others() {
+        ready();
+        with_ipc_buffer_mut(|_| {
+            let text = message(catch_unwind(|| with_ipc_buffer_mut(|_| ())));
+            assert!(text.contains("already borrowed"), "{text}");
+            assert!(catch_unwind(|| with_ipc_buffer(|_| ())).is_err());
+        });
+        with_ipc_buffer_mut(|_| ());
+    }
+
+    #[test]
+    fn shared_borrows_nest_and_exclude_mutable_ones() {
+        ready();
+        with_ipc_buffer(|_| {
+            with_ipc_buffer(|_| ());
+            assert!(catch_unwind(|| with_ipc_buffer_mut(|_| ())).is_err());
+        });
+        with_ipc_buffer_mut(|_| ());
+    }
+
+    #[test]
+    fn shared_borrows_are_counted_up_to_a_limit() {
+        fn nest(depth: usize) {
+            if depth > 0 {
+                with_ipc_buffer(|_| nest(depth - 1));
+            }
+        }
+        ready();
+        nest(6);
+        assert!(catch_unwind(|| nest(7)).is_err());
+        nest(6);
+    }
+
+    #[test]
+    fn a_panic_ends_the_borrow() {
+        ready();
+        assert!(catch_unwind(|| with_ipc_buffer_mut(|_| panic!("within"))).is_err());
+        with_ipc_buffer_mut(|_| ());
+    }
+
+    #[test]
+    fn a_message_in_the_buffer_stays_there() {
+        ready();
+        with_ipc_buffer_mut(|buffer| buffer.msg_regs_mut()[7] = 5);
+        assert_eq!(with_ipc_buffer(|buffer| buffer.msg_regs()[7]), 5);
+    }
+}
