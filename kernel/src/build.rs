@@ -21,7 +21,7 @@ const RECIPE: u32 = 1;
 /// built from the same inputs, and opens it. `progress` is told about each step that takes time.
 ///
 /// # Errors
-/// [`Error`]: a missing tool is named with its package, and a failing step shows its log.
+/// [`enum@Error`]: a missing tool is named with its package, and a failing step shows its log.
 pub fn build(
     flavour: Flavour,
     workspace_root: &Path,
@@ -42,6 +42,12 @@ pub fn build(
     for patch in &patches {
         inputs += &read(patch)?;
     }
+    // One build at a time: they share folders.
+    create(&base)?;
+    let lock = base.join("lock");
+    let _held = fs::File::create(&lock)
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|e| Error::Io(lock, e))?;
     let stamp = prefix.join("inputs.txt");
     if fs::read_to_string(&stamp).is_ok_and(|old| old == inputs)
         && let Ok(prefix) = Prefix::open(&prefix)
