@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What can be typed.
+
+use alloc::string::{String, ToString};
+
+use crate::Start;
+
+/// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, or for
+/// small programs that it starts itself.
+pub const DEFAULT_MEMORY: u64 = 4 << 20;
+
+/// A command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Nothing, or a comment.
+    Nothing,
+    /// What can be typed.
+    Help,
+    /// All ICs.
+    List,
+    /// One IC, by the number that `list` shows.
+    Stat(u64),
+    /// Starts a program.
+    Run {
+        /// What.
+        start: Start,
+        /// Whether the prompt comes back at once.
+        background: bool,
+    },
+    /// Ends an IC.
+    Kill(u64),
+    /// Who has to do with whom, in the DOT language.
+    Graph,
+    /// The factories and their contracts.
+    Factories,
+    /// What is left.
+    Free,
+    /// The demonstration.
+    Demo,
+    /// Stops the machine.
+    PowerOff {
+        /// What the simulator says to its caller.
+        success: bool,
+    },
+}
+
+/// What `help` prints: the words of each command, and what it does.
+pub const HELP: &[(&str, &str)] = &[
+    ("help", "this list"),
+    (
+        "list",
+        "all isolation contexts: kind, name, state, owner, memory",
+    ),
+    ("stat ID", "one of them"),
+    (
+        "run [-m SIZE] FACTORY [NAME=VALUE...] IMAGE [ARG...] [&]",
+        "runs a program; Ctrl-C ends it, & puts it into the background",
+    ),
+    ("kill ID", "ends an isolation context and all it pays for"),
+    (
+        "graph",
+        "who has to do with whom, in the DOT language of Graphviz",
+    ),
+    (
+        "factories",
+        "the kinds that can be run, and their contracts",
+    ),
+    ("free", "memory and capability slots that are left"),
+    ("demo", "the demonstration that is shown at boot"),
+    (
+        "poweroff [CODE]",
+        "stops the machine; with a CODE other than 0 it reports failure",
+    ),
+];
+
+/// Why a line is no command.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A quote without its end.
+    #[error("a quotation mark has no partner; close it, or put \\ before it")]
+    Quotes,
+    /// No such command.
+    #[error("no command `{0}`; type `help` for a list")]
+    Unknown(String),
+    /// Too few or too many words.
+    #[error("usage: {0}")]
+    Usage(&'static str),
+    /// Not a number.
+    #[error("`{0}` is no number; `list` shows the number of each isolation context")]
+    Number(String),
+    /// Not a size.
+    #[error("`{0}` is no size; write bytes, or a number with K, M or G behind it")]
+    Size(String),
+}
+
+/// The words of the command that begins with `name`.
+fn usage(name: &str) -> CommandError {
+    let words = HELP.iter().map(|(words, _)| *words);
+    let mut of_name = words.filter(|words| words.split(' ').next() == Some(name));
+    CommandError::Usage(of_name.next().unwrap_or("help"))
+}
+
+fn number(text: &str) -> Result<u64, CommandError> {
+    text.parse()
+        .map_err(|_| CommandError::Number(text.to_string()))
+}
+
+/// Reads a size in bytes: `4096`, `64K`, `8M`, `1G`.
+fn size(text: &str) -> Result<u64, CommandError> {
+    let error = || CommandError::Size(text.to_string());
+    let (digits, shift) = match text.char_indices().last() {
+        Some((end, 'K' | 'k')) => (&text[..end], 10),
+        Some((end, 'M' | 'm')) => (&text[..end], 20),
+        Some((end, 'G' | 'g')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| error())?;
+    number.checked_mul(1 << shift).ok_or_else(error)
+}
+
+/// Whether a word sets a variable: a name, then `=`.
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
+    let mut words = words;
+    let mut memory = DEFAULT_MEMORY;
+    if let [flag, value, rest @ ..] = words
+        && flag == "-m"
+    {
+        memory = size(value)?;
+        words = rest;
+    }
+    let [factory, words @ ..] = words else {
+        return Err(usage("run"));
+    };
+    let variables = words.iter().take_while(|word| is_assignment(word)).count();
+    let (environment, words) = words.split_at(variables);
+    let [image, arguments @ ..] = words else {
+        return Err(usage("run"));
+    };
+    Ok(Command::Run {
+        start: Start {
+            factory: factory.clone(),
+            image: image.clone(),
+            arguments: arguments.to_vec(),
+            environment: environment.to_vec(),
+            memory,
+        },
+        background,
+    })
+}
+
+impl Command {
+    /// Reads a line: words apart by blanks, quotes and `\` as in a POSIX shell, `#` for a comment.
+    pub fn parse(line: &str) -> Result<Self, CommandError> {
+        let line = line.trim_end();
+        // An `&` in quotes or behind a `\` is a letter like any other.
+        let (line, background) = match line.strip_suffix('&') {
+            Some(rest) if !rest.ends_with('\\') => (rest, true),
+            _ => (line, false),
+        };
+        let words = shlex::split(line).ok_or(CommandError::Quotes)?;
+        let Some((name, words)) = words.split_first() else {
+            return Ok(Self::Nothing);
+        };
+        let command = match (name.as_str(), words) {
+            ("run", words) => return run(words, background),
+            ("help", []) => Self::Help,
+            ("list", []) => Self::List,
+            ("stat", [id]) => Self::Stat(number(id)?),
+            ("kill", [id]) => Self::Kill(number(id)?),
+            ("graph", []) => Self::Graph,
+            ("factories", []) => Self::Factories,
+            ("free", []) => Self::Free,
+            ("demo", []) => Self::Demo,
+            ("poweroff", []) => Self::PowerOff { success: true },
+            ("poweroff", [code]) => Self::PowerOff {
+                success: number(code)? == 0,
+            },
+            (name, _) => {
+                return Err(
+                    if HELP
+                        .iter()
+                        .any(|(words, _)| words.split(' ').next() == Some(name))
+                    {
+                        usage(name)
+                    } else {
+                        CommandError::Unknown(name.to_string())
+                    },
+                );
+            }
+        };
+        if background {
+            return Err(CommandError::Usage("only `run` takes &"));
+        }
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(line: &str) -> (Start, bool) {
+        match Command::parse(line) {
+            Ok(Command::Run { start, background }) => (start, background),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_a_command_or_an_error(line: String) {
+            let _ = Command::parse(&line);
+        }
+
+        #[test]
+        fn any_arguments_arrive_as_they_were_quoted(arguments in proptest::collection::vec("[^\0]{0,12}", 0..5)) {
+            let mut words = vec!["run", "process", "hello"];
+            words.extend(arguments.iter().map(String::as_str));
+            let (start, background) = run(&shlex::try_join(words).unwrap());
+            prop_assert_eq!(start.arguments, arguments);
+            prop_assert!(!background);
+        }
+    }
+
+    #[test]
+    fn run_takes_factory_image_and_arguments() {
+        let (start, background) = run("run process hello a 'b c'");
+        assert_eq!((&*start.factory, &*start.image), ("process", "hello"));
+        assert_eq!(start.arguments, ["a", "b c"]);
+        assert_eq!(start.memory, DEFAULT_MEMORY);
+        assert!(!background && start.environment.is_empty());
+    }
+
+    #[test]
+    fn run_takes_a_size_and_variables() {
+        let (start, _) = run("run -m 8M process LANG=C x2=a=b hello c=d");
+        assert_eq!(start.memory, 8 << 20);
+        assert_eq!(start.environment, ["LANG=C", "x2=a=b"]);
+        assert_eq!(start.arguments, ["c=d"]);
+    }
+
+    #[test]
+    fn an_ampersand_at_the_end_means_background() {
+        assert!(run("run process hello a &").1);
+        assert!(run("run process hello a& ").1);
+        for line in ["run process hello '&'", r"run process hello \&"] {
+            let (start, background) = run(line);
+            assert_eq!((start.arguments, background), (vec!["&".into()], false));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(
+            Command::parse("run process"),
+            Err(CommandError::Usage(HELP[3].0))
+        );
+        assert_eq!(Command::parse("stat"), Err(CommandError::Usage("stat ID")));
+        assert_eq!(
+            Command::parse("stat x"),
+            Err(CommandError::Number("x".into()))
+        );
+        assert_eq!(
+            Command::parse("frob"),
+            Err(CommandError::Unknown("frob".into()))
+        );
+        assert_eq!(Command::parse("run 'x"), Err(CommandError::Quotes));
+        for text in ["", "M", "-1", "1T", "99999999999G"] {
+            let line = format!("run -m '{text}' process hello");
+            assert_eq!(
+                Command::parse(&line),
+                Err(CommandError::Size(text.into())),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_list_is_understood() {
+        for (words, _) in HELP {
+            let line = words
+                .replace("FACTORY", "process")
+                .replace("ID", "1")
+                .replace(
+                    " [-m SIZE] process [NAME=VALUE...] IMAGE [ARG...] [&]",
+                    " process hello",
+                )
+                .replace(" [CODE]", " 3");
+            assert!(Command::parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn empty_lines_and_comments_are_nothing() {
+        for line in ["", "   ", "# list"] {
+            assert_eq!(Command::parse(line), Ok(Command::Nothing));
+        }
+    }
+}

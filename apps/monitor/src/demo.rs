@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The demonstration: command lines that anyone could type, with a sentence before each.
+
+/// What is shown first.
+pub const BANNER: &str = "\nxOS: isolation contexts on seL4\n\
+    Every program here is an isolation context (IC). What kind of one, a process or a thread,\n\
+    is the affair of the factory that made it.\n";
+
+/// What is said before a line is run, and the line.
+pub const STEPS: &[(&str, &str)] = &[
+    ("The ICs that exist from the start:", "list"),
+    (
+        "A program as a process:",
+        "run process hello from a process",
+    ),
+    (
+        "The same program, its work done by a thread:",
+        "run process hello --thread from a thread",
+    ),
+    (
+        "Work shared by threads, each an IC within its creator:",
+        "run process parallel",
+    ),
+    (
+        "A key-value service and its clients, each in an IC of its own:",
+        "run process kv",
+    ),
+    (
+        "A crash, which hurts nobody else:",
+        "run process crash null",
+    ),
+    ("What is left of all that:", "list"),
+];
+
+/// What is said before the prompt.
+pub const FAREWELL: &str = "Type `help` for what can be done here, `poweroff` to end.\n";

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Commands to what happens.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use xos_image::console::Frame;
+use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceKind};
+use xos_protocol::{Error, ExitStatus, IcId, Name};
+
+use crate::command::{Command, CommandError, HELP};
+use crate::editor::{Editor, Event};
+use crate::table::{Align, Table, pages, size, thousands};
+use crate::{Start, System, demo, graph};
+
+/// What stands before each line.
+const PROMPT: &str = "xos> ";
+/// The console may die and be restarted; after so many failures in a row it is not coming back.
+const PATIENCE: u32 = 1000;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("there is no isolation context {0}; `list` shows those that are alive")]
+    NoIc(u64),
+    #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
+    Start { start: Start, error: Error },
+    #[error("cannot {what}: {error}")]
+    System { what: &'static str, error: Error },
+}
+
+impl Failure {
+    /// What a shell's exit status would be.
+    fn status(&self) -> i32 {
+        match self {
+            Self::Command(_) => 2,
+            _ => 1,
+        }
+    }
+
+    fn of(what: &'static str) -> impl FnOnce(Error) -> Self {
+        move |error| Self::System { what, error }
+    }
+}
+
+/// What a line came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The program's exit status, or the command's.
+    pub status: i32,
+    /// What a person should be told about it, beside the output.
+    pub message: Option<String>,
+}
+
+/// A program in the background.
+struct Background<J> {
+    number: u32,
+    image: String,
+    job: J,
+}
+
+/// The command line of a system.
+pub struct Shell<S: System> {
+    system: S,
+    background: Vec<Background<S::Job>>,
+    last_number: u32,
+}
+
+/// A status as an exit code: a program's own, or 128 and something for those that did not end by themselves.
+fn exit_code(status: ExitStatus) -> i32 {
+    match status {
+        ExitStatus::Code(code) => code,
+        other => other.shell_code().into(),
+    }
+}
+
+impl<S: System> Shell<S> {
+    /// A shell of `system`.
+    pub fn new(system: S) -> Self {
+        Self {
+            system,
+            background: Vec::new(),
+            last_number: 0,
+        }
+    }
+
+    /// The monitor's whole life: the command that the file tree asks for, or demonstration and prompt.
+    /// Returns when there is no more input, or the machine does not power off.
+    pub fn boot(&mut self, files: &[u8]) {
+        if let Some(line) = crate::exec_line(files) {
+            self.exec(line);
+            return;
+        }
+        self.system.print(demo::BANNER);
+        self.demo();
+        self.system.print(demo::FAREWELL);
+        self.interact();
+    }
+
+    /// Runs one line between frames that tell the host tool where its output begins and ends, then
+    /// powers off. What is said *about* the command comes after the frame: it is not its output.
+    pub fn exec(&mut self, line: &str) {
+        self.system.print(&Frame::ExecBegin.to_string());
+        let outcome = self.line(line);
+        self.system
+            .print(&Frame::ExecEnd(outcome.status).to_string());
+        if let Some(message) = outcome.message {
+            self.system.print(&format!("{message}\n"));
+        }
+        self.report_power_off(true);
+    }
+
+    /// Prompt after prompt, until there is no more input.
+    pub fn interact(&mut self) {
+        let mut editor = Editor::new(PROMPT);
+        // What came with one read and has not been looked at.
+        let mut typed = VecDeque::new();
+        loop {
+            self.report_ends();
+            self.system
+                .print(&format!("{}{}", Frame::Prompt, editor.prompt()));
+            match self.next_event(&mut editor, &mut typed) {
+                None => return,
+                Some(Event::Interrupt) => {}
+                Some(Event::End) => self.system.print(demo::FAREWELL),
+                Some(Event::Line(line)) => {
+                    if let Some(message) = self.line(&line).message {
+                        self.system.print(&format!("{message}\n"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_event(&mut self, editor: &mut Editor, typed: &mut VecDeque<u8>) -> Option<Event> {
+        let mut screen = String::new();
+        let mut failures = 0;
+        loop {
+            while let Some(byte) = typed.pop_front() {
+                if let Some(event) = editor.feed(byte, &mut screen) {
+                    self.system.print(&screen);
+                    return Some(event);
+                }
+            }
+            if !screen.is_empty() {
+                self.system.print(&screen);
+                screen.clear();
+            }
+            let mut buffer = [0; 256];
+            match self.system.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => {
+                    failures = 0;
+                    typed.extend(&buffer[..count.min(buffer.len())]);
+                }
+                Err(_) if failures < PATIENCE => failures += 1,
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Runs a line.
+    pub fn line(&mut self, line: &str) -> Outcome {
+        let outcome = Command::parse(line)
+            .map_err(Failure::from)
+            .and_then(|command| self.command(command));
+        outcome.unwrap_or_else(|failure| Outcome {
+            status: failure.status(),
+            message: Some(failure.to_string()),
+        })
+    }
+
+    fn command(&mut self, command: Command) -> Result<Outcome, Failure> {
+        let text = match command {
+            Command::Nothing => String::new(),
+            Command::Help => help(),
+            Command::List => list(&self.ics()?),
+            Command::Stat(number) => self.stat(number)?,
+            Command::Run { start, background } => return self.run(start, background),
+            Command::Kill(number) => {
+                let id = find(&self.ics()?, number)?.id;
+                self.system.destroy(id).map_err(Failure::of("end it"))?;
+                String::new()
+            }
+            Command::Graph => {
+                let services = self
+                    .system
+                    .services()
+                    .map_err(Failure::of("list services"))?;
+                let edges = self.edges()?;
+                graph::dot(&self.ics()?, &services, &edges)
+            }
+            Command::Factories => self.factories()?,
+            Command::Free => free(&self.system.free().map_err(Failure::of("count memory"))?),
+            Command::Demo => {
+                self.demo();
+                String::new()
+            }
+            Command::PowerOff { success } => {
+                self.report_power_off(success);
+                String::new()
+            }
+        };
+        if !text.is_empty() {
+            self.system.print(&text);
+        }
+        Ok(Outcome {
+            status: 0,
+            message: None,
+        })
+    }
+
+    fn ics(&mut self) -> Result<Vec<IcInfo>, Failure> {
+        self.system
+            .ics()
+            .map_err(Failure::of("list the isolation contexts"))
+    }
+
+    fn edges(&mut self) -> Result<Vec<Edge>, Failure> {
+        self.system
+            .edges()
+            .map_err(Failure::of("list who has to do with whom"))
+    }
+
+    fn run(&mut self, start: Start, background: bool) -> Result<Outcome, Failure> {
+        let (id, job) = match self.system.start(&start) {
+            Ok(started) => started,
+            Err(error) => return Err(Failure::Start { start, error }),
+        };
+        if background {
+            self.last_number += 1;
+            let number = self.last_number;
+            let image = start.image;
+            self.system
+                .print(&format!("[{number}] {image} is isolation context {id}\n"));
+            self.background.push(Background { number, image, job });
+            return Ok(Outcome {
+                status: 0,
+                message: None,
+            });
+        }
+        let status = self
+            .system
+            .finish(job)
+            .map_err(Failure::of("learn how it ended"))?;
+        let message = (status != ExitStatus::Code(0)).then(|| format!("{} {status}", start.image));
+        Ok(Outcome {
+            status: exit_code(status),
+            message,
+        })
+    }
+
+    /// Says which programs in the background have ended.
+    fn report_ends(&mut self) {
+        let mut running = Vec::new();
+        for mut one in core::mem::take(&mut self.background) {
+            if !self.system.ended(&mut one.job) {
+                running.push(one);
+                continue;
+            }
+            let end = match self.system.finish(one.job) {
+                Ok(status) => status.to_string(),
+                Err(error) => format!("ended; how is unknown: {error}"),
+            };
+            self.system
+                .print(&format!("[{}] {} {end}\n", one.number, one.image));
+        }
+        self.background = running;
+    }
+
+    fn report_power_off(&mut self, success: bool) {
+        if let Err(error) = self.system.power_off(success) {
+            self.system.print(&format!("cannot power off: {error}\n"));
+        }
+    }
+
+    fn factories(&mut self) -> Result<String, Failure> {
+        let services = self
+            .system
+            .services()
+            .map_err(Failure::of("list services"))?;
+        let mut text = String::new();
+        for service in services.iter().filter(|s| s.kind == ServiceKind::Factory) {
+            text += &format!("{} (isolation context {})\n", service.name, service.server);
+            let contract = match self.system.contract(service.name.as_str()) {
+                Ok(contract) => contract.to_string(),
+                Err(error) => format!("no contract: {error}"),
+            };
+            for line in contract.lines() {
+                text += &format!("  {line}\n");
+            }
+        }
+        if text.is_empty() {
+            text += "no factory is registered\n";
+        }
+        Ok(text)
+    }
+
+    fn stat(&mut self, number: u64) -> Result<String, Failure> {
+        let ics = self.ics()?;
+        let edges = self.edges()?;
+        let ic = find(&ics, number)?;
+        let mut lines = alloc::vec![
+            ("id", ic.id.to_string()),
+            ("kind", ic.kind.to_string()),
+            ("name", ic.name.to_string()),
+            ("state", ic.state.as_str().to_string()),
+            ("arena", pages(ic.arena.into())),
+            (
+                "spent",
+                format!("{} of {}", pages(ic.spent.into()), pages(ic.quota.into()))
+            ),
+        ];
+        for (title, id) in [
+            ("creator", ic.creator),
+            ("owner", ic.payer),
+            ("within", ic.within),
+        ] {
+            if id != IcId::NONE {
+                lines.push((title, named(&ics, id)));
+            }
+        }
+        for edge in edges {
+            let line = match edge.kind {
+                EdgeKind::Session(_) if edge.from == ic.id => ("calls", named(&ics, edge.to)),
+                EdgeKind::Session(_) if edge.to == ic.id => ("serves", named(&ics, edge.from)),
+                EdgeKind::Share(region, _) if edge.from == ic.id => (
+                    "shares",
+                    format!("region {region} with {}", named(&ics, edge.to)),
+                ),
+                EdgeKind::Share(region, _) if edge.to == ic.id => (
+                    "maps",
+                    format!("region {region} of {}", named(&ics, edge.from)),
+                ),
+                _ => continue,
+            };
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        Ok(lines
+            .iter()
+            .map(|(title, text)| format!("{title:<8} {text}\n"))
+            .collect())
+    }
+
+    /// Shows the demonstration.
+    pub fn demo(&mut self) {
+        let begin = self.system.now();
+        let before = self.system.free();
+        for (say, line) in demo::STEPS {
+            self.system.print(&format!("\n{say}\n{PROMPT}{line}\n"));
+            if let Some(message) = self.line(line).message {
+                self.system.print(&format!("{message}\n"));
+            }
+        }
+        if let (Ok(before), Ok(after)) = (before, self.system.free()) {
+            self.system
+                .print(&format!("\n{}", compare(&before, &after)));
+        }
+        if let (Some(begin), Some(end)) = (begin, self.system.now()) {
+            let milliseconds = end.saturating_sub(begin) / 1_000_000;
+            self.system
+                .print(&format!("All that took {milliseconds} ms.\n"));
+        }
+    }
+}
+
+fn find(ics: &[IcInfo], number: u64) -> Result<&IcInfo, Failure> {
+    ics.iter()
+        .find(|ic| ic.id.serial() == number)
+        .ok_or(Failure::NoIc(number))
+}
+
+/// An IC by name and number.
+fn named(ics: &[IcInfo], id: IcId) -> String {
+    let name = ics.iter().find(|ic| ic.id == id).map(|ic| ic.name);
+    match name {
+        _ if id == IcId::NONE => "-".to_string(),
+        Some(name) if name != Name::default() => format!("{name} ({id})"),
+        _ => format!("({id})"),
+    }
+}
+
+fn help() -> String {
+    let width = HELP
+        .iter()
+        .map(|(words, _)| words.len())
+        .filter(|len| *len < 20)
+        .max();
+    let width = width.unwrap_or(0);
+    let mut text = String::new();
+    for (words, what) in HELP {
+        // The one long command has its explanation on the next line.
+        if words.len() > width {
+            text += &format!("{words}\n");
+            text += &format!("{:width$}  {what}\n", "");
+        } else {
+            text += &format!("{words:width$}  {what}\n");
+        }
+    }
+    text
+}
+
+fn list(ics: &[IcInfo]) -> String {
+    let mut table = Table::new([
+        ("ID", Align::Right),
+        ("KIND", Align::Left),
+        ("NAME", Align::Left),
+        ("STATE", Align::Left),
+        ("OWNER", Align::Left),
+        ("ARENA", Align::Right),
+        ("SPENT", Align::Right),
+        ("QUOTA", Align::Right),
+    ]);
+    for ic in ics {
+        table.row([
+            ic.id.to_string(),
+            ic.kind.to_string(),
+            ic.name.to_string(),
+            ic.state.as_str().to_string(),
+            named(ics, ic.payer),
+            pages(ic.arena.into()),
+            pages(ic.spent.into()),
+            pages(ic.quota.into()),
+        ]);
+    }
+    table.to_string()
+}
+
+fn free(free: &Free) -> String {
+    format!(
+        "memory    {} free ({} bytes)\nslots     {} free\nICs       {}\nsessions  {}\n",
+        size(free.bytes),
+        thousands(free.bytes),
+        thousands(free.slots),
+        thousands(free.ics),
+        thousands(free.sessions),
+    )
+}
+
+/// What is free before and after.
+fn compare(before: &Free, after: &Free) -> String {
+    let mut table = Table::new([
+        ("", Align::Left),
+        ("BEFORE", Align::Right),
+        ("AFTER", Align::Right),
+    ]);
+    for (title, before, after) in [
+        ("free memory, bytes", before.bytes, after.bytes),
+        ("free slots", before.slots, after.slots),
+        ("isolation contexts", before.ics, after.ics),
+        ("sessions", before.sessions, after.sessions),
+    ] {
+        table.row([title.to_string(), thousands(before), thousands(after)]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+use proptest::prelude::*;
+use xos_protocol::contract::*;
+use xos_protocol::manager::{Rights, ServiceInfo};
+use xos_protocol::{Contract, Fault, IcState, RegionId, Result};
+
+/// A system in which programs named by their ends end so.
+#[derive(Default)]
+struct Fake {
+    screen: String,
+    input: Vec<&'static str>,
+    started: Vec<Start>,
+    destroyed: Vec<IcId>,
+    power: Option<bool>,
+    /// Programs in the background run until this is set.
+    over: bool,
+}
+
+fn id(serial: u64) -> IcId {
+    IcId::new(serial, 1).unwrap()
+}
+
+fn ic(serial: u64, kind: &str, name: &str, payer: IcId) -> IcInfo {
+    IcInfo {
+        id: id(serial),
+        creator: payer,
+        payer,
+        within: IcId::NONE,
+        kind: Name::new(kind),
+        name: Name::new(name),
+        state: IcState::Running,
+        arena: 20,
+        quota: 2048,
+        spent: 40,
+    }
+}
+
+impl System for Fake {
+    type Job = String;
+
+    fn print(&mut self, text: &str) {
+        self.screen += text;
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if self.input.is_empty() {
+            return Ok(0);
+        }
+        let text = self.input.remove(0);
+        buffer[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(text.len())
+    }
+
+    fn ics(&mut self) -> Result<Vec<IcInfo>> {
+        Ok(vec![
+            ic(7, "domain", "monitor", IcId::NONE),
+            ic(12, "process", "hello", id(7)),
+        ])
+    }
+
+    fn services(&mut self) -> Result<Vec<ServiceInfo>> {
+        Ok(vec![ServiceInfo {
+            name: Name::new("process"),
+            kind: ServiceKind::Factory,
+            server: id(7),
+        }])
+    }
+
+    fn edges(&mut self) -> Result<Vec<Edge>> {
+        let edge = |kind| Edge {
+            from: id(7),
+            to: id(12),
+            kind,
+        };
+        let region = RegionId::new(3, 0).unwrap();
+        Ok(vec![
+            edge(EdgeKind::Session(0)),
+            edge(EdgeKind::Session(1)),
+            edge(EdgeKind::Share(region, Rights::R)),
+        ])
+    }
+
+    fn free(&mut self) -> Result<Free> {
+        Ok(Free {
+            bytes: 123_456_789,
+            slots: 4321,
+            ics: 2,
+            sessions: 5,
+        })
+    }
+
+    fn contract(&mut self, _: &str) -> Result<Contract> {
+        Ok(Contract {
+            memory: Memory::Private,
+            capabilities: Capabilities::Own,
+            names: Names::None,
+            kernel_interface: KernelInterface::Sel4,
+            quota: Quota::Own,
+            cpu: Cpu::CreatorsPriority,
+            fault_containment: FaultContainment::Itself,
+            teardown: Teardown::ManagerAlone,
+            channels: Channels::Granted,
+        })
+    }
+
+    fn start(&mut self, start: &Start) -> Result<(IcId, String)> {
+        if start.factory != "process" {
+            return Err(Error::NotFound);
+        }
+        self.started.push(start.clone());
+        Ok((id(40 + self.started.len() as u64), start.image.clone()))
+    }
+
+    fn finish(&mut self, job: String) -> Result<ExitStatus> {
+        self.screen += &format!("<{job} runs>\n");
+        Ok(match &*job {
+            "three" => ExitStatus::Code(3),
+            "crash" => ExitStatus::Fault(Fault {
+                ip: 0x1000,
+                kind: xos_protocol::ic::FaultKind::Read(0),
+            }),
+            "killed" => ExitStatus::Killed,
+            _ => ExitStatus::Code(0),
+        })
+    }
+
+    fn ended(&mut self, _: &mut String) -> bool {
+        self.over
+    }
+
+    fn destroy(&mut self, id: IcId) -> Result<()> {
+        self.destroyed.push(id);
+        Ok(())
+    }
+
+    fn now(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn power_off(&mut self, success: bool) -> Result<()> {
+        self.power = Some(success);
+        Ok(())
+    }
+}
+
+fn shell() -> Shell<Fake> {
+    Shell::new(Fake::default())
+}
+
+/// What a line prints, its status, and what is said about it.
+fn run(line: &str) -> (String, i32, String) {
+    let mut shell = shell();
+    let outcome = shell.line(line);
+    (
+        shell.system.screen,
+        outcome.status,
+        outcome.message.unwrap_or_default(),
+    )
+}
+
+#[test]
+fn a_program_in_the_foreground_is_waited_for_and_a_bad_end_is_told() {
+    assert_eq!(
+        run("run process hello"),
+        ("<hello runs>\n".into(), 0, String::new())
+    );
+    assert_eq!(
+        run("run process three"),
+        ("<three runs>\n".into(), 3, "three ended with code 3".into())
+    );
+    let (_, status, message) = run("run process crash");
+    assert_eq!(status, 139);
+    assert_eq!(
+        message,
+        "crash crashed: read at 0x0 (instruction at 0x1000)"
+    );
+    assert_eq!(run("run process killed").1, 137);
+}
+
+#[test]
+fn an_error_says_what_failed_and_what_to_do() {
+    let (output, status, message) = run("run container hello");
+    assert_eq!((&*output, status), ("", 1));
+    assert_eq!(
+        message,
+        "cannot run hello by `container`: nothing is registered under that name; `factories` lists what is"
+    );
+    assert_eq!(run("frob").1, 2);
+    assert_eq!(
+        run("kill 99").2,
+        "there is no isolation context 99; `list` shows those that are alive"
+    );
+}
+
+#[test]
+fn list_shows_a_row_for_each_ic() {
+    let (output, ..) = run("list");
+    assert_eq!(
+        output,
+        "ID  KIND     NAME     STATE    OWNER         ARENA    SPENT     QUOTA\n \
+         7  domain   monitor  running  -            80 KiB  160 KiB  8192 KiB\n\
+         12  process  hello    running  monitor (7)  80 KiB  160 KiB  8192 KiB\n"
+    );
+}
+
+#[test]
+fn stat_shows_whom_an_ic_has_to_do_with_once_each() {
+    let (output, ..) = run("stat 12");
+    assert!(output.contains("owner    monitor (7)\n"), "{output}");
+    assert_eq!(output.matches("serves   monitor (7)\n").count(), 1);
+    assert!(output.contains("maps     region 3 of monitor (7)\n"));
+}
+
+#[test]
+fn factories_show_one_line_for_each_dimension_of_the_contract() {
+    let (output, ..) = run("factories");
+    assert!(output.starts_with("process (isolation context 7)\n  memory             private\n"));
+    assert_eq!(output.lines().count(), 10);
+}
+
+#[test]
+fn kill_ends_the_ic_of_that_number() {
+    let mut shell = shell();
+    shell.line("kill 12");
+    assert_eq!(shell.system.destroyed, [id(12)]);
+}
+
+#[test]
+fn graph_is_dot_and_nothing_else() {
+    let (output, ..) = run("graph");
+    assert!(output.starts_with("digraph") && output.ends_with("}\n"));
+}
+
+#[test]
+fn the_command_of_the_tree_is_framed_and_what_is_said_about_it_comes_after() {
+    let mut shell = shell();
+    shell.exec("run process three");
+    assert_eq!(
+        shell.system.screen,
+        "\x1exos:exec:begin\n<three runs>\n\x1exos:exec:end 3\nthree ended with code 3\n"
+    );
+    assert_eq!(shell.system.power, Some(true));
+}
+
+#[test]
+fn lines_that_come_together_are_run_one_after_the_other_each_at_its_prompt() {
+    let mut shell = shell();
+    shell.system.input = vec!["run process a\rrun pro", "cess b\r"];
+    shell.interact();
+    let images: Vec<_> = shell.system.started.iter().map(|s| &*s.image).collect();
+    assert_eq!(images, ["a", "b"]);
+    assert_eq!(
+        shell.system.screen.matches("\x1exos:prompt\nxos> ").count(),
+        3
+    );
+}
+
+#[test]
+fn the_end_of_a_program_in_the_background_is_told_at_the_next_prompt() {
+    let mut shell = shell();
+    shell.line("run process three &");
+    assert_eq!(shell.system.screen, "[1] three is isolation context 41\n");
+    shell.system.screen.clear();
+    shell.interact();
+    assert!(!shell.system.screen.contains("[1]"));
+    shell.system.over = true;
+    shell.interact();
+    shell.interact();
+    assert_eq!(
+        shell
+            .system
+            .screen
+            .matches("[1] three ended with code 3\n")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn without_a_command_in_the_tree_the_demonstration_comes_first_and_then_the_prompt() {
+    let mut shell = shell();
+    shell.system.input = vec!["poweroff 1\r"];
+    shell.boot(&[]);
+    let screen = &shell.system.screen;
+    let prompt = screen.find("\x1exos:prompt").unwrap();
+    assert!(screen.starts_with(demo::BANNER) && screen.find("BEFORE").unwrap() < prompt);
+    assert_eq!(shell.system.power, Some(false));
+}
+
+#[test]
+fn the_demonstration_is_made_of_lines_that_can_be_typed() {
+    for (_, line) in demo::STEPS {
+        assert!(Command::parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn help_names_every_command() {
+    let (output, ..) = run("help");
+    for (words, what) in HELP {
+        assert!(output.contains(words) && output.contains(what));
+    }
+    assert!(output.lines().all(|line| line.len() <= 80), "{output}");
+}
+
+proptest! {
+    #[test]
+    fn any_input_is_survived(lines in proptest::collection::vec("[ -~]{0,40}", 0..5)) {
+        let mut shell = shell();
+        for line in lines {
+            let _ = shell.line(&line);
+        }
+    }
+}
