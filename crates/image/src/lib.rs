@@ -53,9 +53,9 @@ pub const FAULT_BADGE_BIT: u8 = 26;
 /// The largest identifier of a channel, an interrupt or a child domain: what the two flags above
 /// leave of a badge.
 pub const MAX_CHANNEL_ID: u8 = FAULT_BADGE_BIT - 1;
-/// The largest identifier of an I/O port range. It is no badge: the limit is the bitmap in
-/// `microkit_ioports`, as in Microkit.
-pub const MAX_IO_PORT_ID: u8 = 61;
+/// The largest identifier of an I/O port range. It is no badge: the limit is the room for
+/// capabilities in the node of a domain's fixed slots, which has 256.
+pub const MAX_IO_PORT_ID: u8 = MAX_CHANNEL_ID;
 /// The highest priority a domain may have; 255 is the root task's.
 pub const MAX_PRIORITY: u8 = 254;
 /// The largest number of domains, as in Microkit.

@@ -83,7 +83,7 @@ fn example() -> (SystemImage, ImageBuilder) {
         }],
         irqs: vec![],
         io_ports: vec![IoPorts {
-            id: 61,
+            id: MAX_IO_PORT_ID,
             first: 0xffff,
             last: 0xffff,
         }],

@@ -15,7 +15,7 @@
 //! # Differences from Microkit's tool
 //! - Identifiers of channels, interrupts and children go up to
 //!   [`MAX_CHANNEL_ID`](xos_image::MAX_CHANNEL_ID) instead of 61: badges have 28 bits in the
-//!   default kernel.
+//!   default kernel. Those of I/O ports go as far, because their capabilities follow the others'.
 //! - A protected procedure may be called from the *same* priority, not only from a lower one. The
 //!   kernel's reply fast path is taken only back to a caller of at least the server's priority, so
 //!   that equal priorities halve the cost of a call. What the stricter rule gives, that calls cannot
