@@ -23,6 +23,10 @@ ops! {
     }
 }
 
+/// Bit of the manager's notification by which the root task says that somebody crashed. It is
+/// Microkit's fault flag, which no channel has; the manager has no children.
+pub const SIGNAL: u64 = crate::badge::FAULT;
+
 /// One boot domain as the root task hands it to the manager.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BootDomain {
