@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is printed when a domain crashes.
+//!
+//! ```text
+//! crash: NAME: WHAT (instruction at 0x..), rip=0x.., rsp=0x..
+//!   rax=.. rbx=.. rcx=.. rdx=..
+//!   ...
+//!   panicked at src/main.rs:3:5: message
+//! supervisor: NAME starts again, restart 1 of 5 within 60 s
+//! ```
+//! The first line is for programs, too: the host looks `rip` up in the domain's debug information.
+//! Everything below it comes from a program that has just shown that it is not to be trusted, so that
+//! no control character of it reaches the terminal.
+
+use core::fmt::{self, Display, Formatter, Write};
+use xos_protocol::Fault;
+
+use crate::restart::{LIMIT, Verdict, WINDOW_SECONDS};
+
+/// All registers of a thread that the kernel tells.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[allow(missing_docs, reason = "they are the processor's")]
+pub struct Registers {
+    pub rip: u64,
+    pub rsp: u64,
+    pub rflags: u64,
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub fs_base: u64,
+}
+
+/// A crash, as the block of lines that reports it.
+#[derive(Clone, Copy, Debug)]
+pub struct Crash<'a> {
+    /// The domain's name.
+    pub name: &'a str,
+    /// What it did.
+    pub fault: Fault,
+    /// Its registers.
+    pub registers: Registers,
+    /// Its last words, if it panicked; empty if not.
+    pub message: &'a str,
+}
+
+impl Display for Crash<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let r = &self.registers;
+        writeln!(
+            f,
+            "crash: {}: {}, rip={:#x}, rsp={:#x}",
+            self.name, self.fault, r.rip, r.rsp
+        )?;
+        let rows = [
+            [
+                ("rax", r.rax),
+                ("rbx", r.rbx),
+                ("rcx", r.rcx),
+                ("rdx", r.rdx),
+            ],
+            [
+                ("rsi", r.rsi),
+                ("rdi", r.rdi),
+                ("rbp", r.rbp),
+                ("rfl", r.rflags),
+            ],
+            [(" r8", r.r8), (" r9", r.r9), ("r10", r.r10), ("r11", r.r11)],
+            [
+                ("r12", r.r12),
+                ("r13", r.r13),
+                ("r14", r.r14),
+                ("r15", r.r15),
+            ],
+        ];
+        for row in rows {
+            f.write_str(" ")?;
+            for (name, value) in row {
+                write!(f, " {name}={value:016x}")?;
+            }
+            f.write_str("\n")?;
+        }
+        writeln!(f, "   fs={:016x}", r.fs_base)?;
+        for line in self.message.lines() {
+            f.write_str("  ")?;
+            for c in line.chars() {
+                f.write_char(if c.is_control() { '?' } else { c })?;
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is done about the crash of a domain, as a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// The domain's name.
+    pub name: &'a str,
+    /// What is done.
+    pub verdict: Verdict,
+}
+
+impl Display for Decision<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = self.name;
+        match self.verdict {
+            Verdict::Restart { attempt } => writeln!(
+                f,
+                "supervisor: {name} starts again, restart {attempt} of {LIMIT} within {WINDOW_SECONDS} s"
+            ),
+            Verdict::GiveUp => writeln!(
+                f,
+                "supervisor: {name} stays dead after {LIMIT} restarts within {WINDOW_SECONDS} s; whoever calls it gets an error"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use xos_protocol::ic::FaultKind;
+
+    fn crash(message: &str) -> String {
+        let registers = Registers {
+            rip: 0x20_1234,
+            rsp: 0x7fff_0000,
+            ..Registers::default()
+        };
+        let fault = Fault {
+            ip: 0x20_1234,
+            kind: FaultKind::Write(0x10),
+        };
+        Crash {
+            name: "serial",
+            fault,
+            registers,
+            message,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn the_first_line_says_who_what_and_where() {
+        assert_eq!(
+            crash("").lines().next(),
+            Some(
+                "crash: serial: write at 0x10 (instruction at 0x201234), rip=0x201234, rsp=0x7fff0000"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_in_a_message_controls_the_terminal_or_begins_a_line(message: String) {
+            let text = crash(&message);
+            prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+            prop_assert!(text.lines().skip(1).all(|line| line.starts_with("  ")));
+        }
+    }
+
+    #[test]
+    fn a_decision_is_one_line_that_is_no_crash() {
+        for verdict in [Verdict::GiveUp, Verdict::Restart { attempt: 2 }] {
+            let name = "serial";
+            let text = Decision { name, verdict }.to_string();
+            assert!(text.ends_with('\n') && text.lines().count() == 1);
+            assert!(!text.contains("crash:") && text.contains("serial"));
+        }
+    }
+}
