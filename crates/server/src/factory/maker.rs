@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! How a factory has the manager make an IC.
+
+use xos_client::{Manager, Port};
+use xos_protocol::manager::{Create, CreateWithin, Created};
+use xos_protocol::{Error, IcId, Result};
+
+use crate::{Parts, Space};
+
+/// What an IC with an address space of its own needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Whether it gets a session on the manager.
+    pub session: bool,
+    /// Pages of untyped memory to have at once, beside the parts themselves.
+    pub memory: u32,
+    /// Most pages that it may ever cost; 0 means what this request costs.
+    pub quota: u32,
+    /// Most ICs and sessions that it may pay for in turn.
+    pub ics: u32,
+    /// Radix of the parts node, 3 to 8.
+    pub parts_radix: u32,
+    /// Radix of its CSpace, 4 to 8.
+    pub cspace_radix: u32,
+}
+
+impl Default for Needs {
+    /// A parts node and a CSpace of 32 slots each, a session, no memory.
+    fn default() -> Self {
+        Self {
+            session: true,
+            memory: 0,
+            quota: 0,
+            ics: 0,
+            parts_radix: 5,
+            cspace_radix: 5,
+        }
+    }
+}
+
+/// What an IC within its client needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NeedsWithin {
+    /// Address of its window's first page, in the client.
+    pub window: u64,
+    /// Pages mapped there, the last of them its IPC buffer: 2 to 510.
+    pub pages: u32,
+    /// Pages of untyped memory to have at once; usually 0.
+    pub memory: u32,
+    /// Radix of the parts node, 1 to 8.
+    pub parts_radix: u32,
+}
+
+/// What the manager made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// The IC's id, and its untyped pieces: where the first lies in the parts node, and their sizes.
+    pub created: Created,
+    /// Its parts node.
+    pub parts: Parts,
+}
+
+/// The manager, for the making of one IC on behalf of one client.
+pub struct Maker<'a> {
+    manager: &'a dyn Creates,
+    space: Space,
+    client: u32,
+    handle: u32,
+    place: u32,
+    made: Option<IcId>,
+    within: bool,
+}
+
+/// The two operations of the manager's that make an IC, whatever port they go through.
+pub(crate) trait Creates {
+    fn create(&self, args: &Create) -> Result<Created>;
+    fn create_within(&self, args: &CreateWithin) -> Result<Created>;
+}
+
+impl<P: Port> Creates for Manager<P> {
+    fn create(&self, args: &Create) -> Result<Created> {
+        Manager::create(self, args)
+    }
+
+    fn create_within(&self, args: &CreateWithin) -> Result<Created> {
+        Manager::create_within(self, args)
+    }
+}
+
+impl<'a> Maker<'a> {
+    pub(crate) fn new(
+        manager: &'a dyn Creates,
+        space: Space,
+        client: u32,
+        handle: u32,
+        place: u32,
+    ) -> Self {
+        Self {
+            manager,
+            space,
+            client,
+            handle,
+            place,
+            made: None,
+            within: false,
+        }
+    }
+
+    /// The session of the client that asks, and pays.
+    pub const fn client(&self) -> u32 {
+        self.client
+    }
+
+    /// Makes an IC with an address space of its own, in state `New`.
+    ///
+    /// # Errors
+    /// The manager's; [`Error::BadState`] when one was made already.
+    pub fn create(&mut self, needs: &Needs) -> Result<Made> {
+        let args = Create {
+            payer: Some(self.client),
+            place: self.place,
+            handle: self.handle,
+            session: needs.session,
+            memory: needs.memory,
+            quota: needs.quota,
+            ics: needs.ics,
+            parts_radix: needs.parts_radix,
+            cspace_radix: needs.cspace_radix,
+        };
+        self.make(|manager| manager.create(&args))
+    }
+
+    /// Makes an IC within the client, in state `New`.
+    ///
+    /// # Errors
+    /// The manager's; [`Error::BadState`] when one was made already.
+    pub fn create_within(&mut self, needs: &NeedsWithin) -> Result<Made> {
+        let args = CreateWithin {
+            host: self.client,
+            place: self.place,
+            handle: self.handle,
+            window: needs.window,
+            pages: needs.pages,
+            memory: needs.memory,
+            parts_radix: needs.parts_radix,
+        };
+        let made = self.make(|manager| manager.create_within(&args))?;
+        self.within = true;
+        Ok(made)
+    }
+
+    fn make(&mut self, create: impl FnOnce(&dyn Creates) -> Result<Created>) -> Result<Made> {
+        if self.made.is_some() {
+            return Err(Error::BadState);
+        }
+        let created = create(self.manager)?;
+        self.made = Some(created.id);
+        Ok(Made {
+            created,
+            parts: self.space.node(self.place),
+        })
+    }
+
+    /// Whether it was made within the client.
+    pub(crate) const fn is_within(&self) -> bool {
+        self.within
+    }
+
+    /// What was made, whatever became of it.
+    pub(crate) const fn made(&self) -> Option<IcId> {
+        self.made
+    }
+}

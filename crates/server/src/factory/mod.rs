@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What factories are built on.
+//!
+//! A factory says how an IC of its kind is made ([`Factory::create`]), started,
+//! and what its faults mean. Everything that factories have in common is in
+//! [`FactoryServer`]: which badge names which IC, states, who waits for whom,
+//! exit statuses kept until somebody asks, deaths that the factory did not ask
+//! for, and the undoing of what was half made.
+//!
+//! ```ignore
+//! struct Minimal { manager: Manager }
+//!
+//! impl Factory for Minimal {
+//!     type Ic = ();
+//!
+//!     fn describe(&self) -> Contract { … }
+//!
+//!     fn create(&mut self, maker: &mut Maker<'_>, spec: &Spec<'_>) -> Result<()> {
+//!         let made = maker.create(&Needs { memory: 16, ..Needs::default() })?;
+//!         // Compose: made.parts.cap(…), made.pieces. On an error the IC is destroyed again.
+//!         Ok(())
+//!     }
+//!
+//!     fn start(&mut self, ic: Member<'_, ()>) -> Result<()> {
+//!         ic.parts.tcb().tcb_resume().map_err(|_| Error::Kernel)
+//!     }
+//! }
+//!
+//! static SERVER: ConstStaticCell<FactoryServer<Minimal, 1024>> =
+//!     ConstStaticCell::new(FactoryServer::new(Minimal { manager: MANAGER }, MANAGER, Space::DOMAIN));
+//!
+//! #[protection_domain]
+//! fn init() -> NullHandler {
+//!     let server = SERVER.take();
+//!     server.register("minimal", Successor::None).unwrap();
+//!     serve(server)
+//! }
+//! ```
+//!
+//! # A life
+//! ```text
+//!           create            start            exit, fault, kill
+//!   (Maker) ------> Ready ------> Running <--> Suspended ------> Ended ------> gone
+//!                                      somebody waits: ------------------------^  wait
+//! ```
+//! An IC that has ended is destroyed when somebody has waited for it: at once
+//! if somebody does already. Whoever waits is answered when its memory is
+//! back, so that a client that waits can rely on its budget.
+
+mod maker;
+mod server;
+mod table;
+
+pub use maker::{Made, Maker, Needs, NeedsWithin};
+pub use server::FactoryServer;
+pub use table::State;
+
+use xos_protocol::factory::{Entry, Spec};
+use xos_protocol::{Contract, Error, ExitStatus, IcId, Result};
+
+use crate::{Deferred, Outcome, Parts, Reply, Request, faults};
+
+/// One of a factory's ICs, as its methods get it.
+#[derive(Debug)]
+pub struct Member<'a, I> {
+    /// The IC.
+    pub id: IcId,
+    /// Its parts node in the factory's CSpace. Empty if the IC died a moment ago: invocations fail then,
+    /// and that is all that has to be done about it.
+    pub parts: Parts,
+    /// The session of the client that had it made, and pays for it.
+    pub client: u32,
+    /// What the factory remembers of it.
+    pub data: &'a mut I,
+}
+
+/// What a fault comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// The cause is mended: the IC does again what it was at.
+    Retry,
+    /// Its registers were written and it goes on, by the factory's own doing.
+    GoesOn,
+    /// It ends like this.
+    Ends(ExitStatus),
+}
+
+/// How one kind of IC is made and run.
+///
+/// Methods must not block on clients or on ICs; the manager and drivers may be called. An error that a
+/// method returns is what the caller gets.
+pub trait Factory {
+    /// What the factory remembers of each IC, beside its parts.
+    type Ic;
+
+    /// What it promises.
+    fn describe(&self) -> Contract;
+
+    /// Makes an IC as `spec` says, all but started. Exactly one is made, by `maker`. After an error it is
+    /// destroyed.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    fn create(&mut self, _maker: &mut Maker<'_>, _spec: &Spec<'_>) -> Result<Self::Ic> {
+        Err(Error::NotSupported)
+    }
+
+    /// Makes an IC within the client and starts it: `maker` as above.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    fn spawn(&mut self, _maker: &mut Maker<'_>, _entry: &Entry) -> Result<Self::Ic> {
+        Err(Error::NotSupported)
+    }
+
+    /// Lets an IC run. Called once, after [`create`](Self::create).
+    ///
+    /// # Errors
+    /// What the client is to be told; the IC stays ready.
+    fn start(&mut self, ic: Member<'_, Self::Ic>) -> Result<()>;
+
+    /// An IC made a fault. It stands still until its fate is known.
+    fn fault(&mut self, _ic: Member<'_, Self::Ic>, fault: &sel4::Fault) -> Fate {
+        Fate::Ends(ExitStatus::Fault(faults::describe(fault)))
+    }
+
+    /// Where an IC's arguments are in its memory: address and bytes.
+    ///
+    /// # Errors
+    /// What the IC is to be told.
+    fn arguments(&mut self, _ic: Member<'_, Self::Ic>) -> Result<(u64, u64)> {
+        Err(Error::NotSupported)
+    }
+
+    /// The holder of a handle invokes it. What the request means is the factory's affair.
+    fn invoke(
+        &mut self,
+        _ic: Member<'_, Self::Ic>,
+        _request: Request<'_>,
+        reply: &mut Reply,
+        _deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        reply.error(Error::NotSupported)
+    }
+
+    /// An IC asks its factory for something that is not in the protocol.
+    fn asked(
+        &mut self,
+        _ic: Member<'_, Self::Ic>,
+        _request: Request<'_>,
+        reply: &mut Reply,
+        _deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        reply.error(Error::NoSuchOperation)
+    }
+
+    /// Freezes an IC as a model for copies.
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    fn snapshot(&mut self, _ic: Member<'_, Self::Ic>) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+
+    /// Makes a copy of an IC that was frozen: `maker` as in [`create`](Self::create).
+    ///
+    /// # Errors
+    /// What the client is to be told.
+    fn clone(&mut self, _maker: &mut Maker<'_>, _model: Member<'_, Self::Ic>) -> Result<Self::Ic> {
+        Err(Error::NotSupported)
+    }
+
+    /// An IC ended; it stands still and its parts are still there. For the log, say. Not called for one
+    /// that died without the factory's doing.
+    fn ended(&mut self, _ic: Member<'_, Self::Ic>, _status: ExitStatus) {}
+
+    /// An IC is gone, with all its parts and however it ended: what the factory holds for it otherwise
+    /// can go, too.
+    fn gone(&mut self, _id: IcId, _data: Self::Ic) {}
+
+    /// A client's session ended. Its ICs are reported on their own.
+    fn closed(&mut self, _client: u32) {}
+
+    /// Notifications other than the manager's.
+    fn notified(&mut self, _bits: u64, _deferred: &mut Deferred<'_>) {}
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The loop of a factory: what all factories have in common.
+
+use xos_client::{Manager, Port};
+use xos_protocol::factory::{Entry as Start, HandleOp, SelfOp, SessionOp, Spec};
+use xos_protocol::manager::{Event, Register, ServiceKind, Successor};
+use xos_protocol::slots::DOMAIN_ROOT_RADIX;
+use xos_protocol::wire::MAX_BYTES;
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Who};
+
+use super::table::{Entry, State, Table};
+use super::{Factory, Fate, Maker, Member};
+use crate::{Deferred, Outcome, Reply, Request, Server, Space, faults};
+
+/// Bit of the manager's channel in notifications: by convention its id is 0 at every client's end.
+const MANAGER: u64 = 1;
+
+/// A [`Factory`] as a [`Server`], with at most `N` ICs at a time.
+///
+/// Root slots `FIRST_FREE_ROOT..FIRST_FREE_ROOT + N` of the CSpace are its own, for parts nodes.
+pub struct FactoryServer<F: Factory, const N: usize, P = sel4::cap::Endpoint> {
+    factory: F,
+    manager: Manager<P>,
+    space: Space,
+    ics: Table<F::Ic, N>,
+}
+
+impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
+    /// A factory without ICs.
+    pub const fn new(factory: F, manager: Manager<P>, space: Space) -> Self {
+        Self {
+            factory,
+            manager,
+            space,
+            ics: Table::new(),
+        }
+    }
+
+    /// Makes it known under a name, from the domain's input endpoint.
+    ///
+    /// # Errors
+    /// The manager's.
+    pub fn register(&self, name: &str, successor: Successor) -> Result<()> {
+        self.manager.register(&Register {
+            name: Name::new(name),
+            endpoint: 0,
+            kind: ServiceKind::Factory,
+            successor,
+        })
+    }
+
+    /// The factory.
+    pub fn factory(&mut self) -> &mut F {
+        &mut self.factory
+    }
+
+    /// How many more ICs fit.
+    pub fn available(&self) -> u32 {
+        self.ics.available()
+    }
+
+    /// The place of the IC that a badge means.
+    fn place(&self, index: u32) -> Result<u32> {
+        self.ics.place_of(index).ok_or(Error::Gone)
+    }
+
+    /// Calls `f` with the factory and one of its ICs.
+    fn with<R>(&mut self, place: u32, f: impl FnOnce(&mut F, Member<'_, F::Ic>) -> R) -> Result<R> {
+        let entry = self.ics.get(place).ok_or(Error::Gone)?;
+        let member = Member {
+            id: entry.id,
+            parts: self.space.node(place),
+            client: entry.client,
+            data: entry.data.as_mut().ok_or(Error::Gone)?,
+        };
+        Ok(f(&mut self.factory, member))
+    }
+
+    fn state(&mut self, place: u32) -> Result<&mut State> {
+        Ok(&mut self.ics.get(place).ok_or(Error::Gone)?.state)
+    }
+
+    // Making.
+
+    fn make(
+        &mut self,
+        client: u32,
+        handle: u64,
+        state: State,
+        deferred: &mut Deferred<'_>,
+        make: impl FnOnce(&mut Self, &mut Maker<'_>) -> Result<F::Ic>,
+    ) -> Result<[u64; 1]> {
+        if handle == 0 || handle >> DOMAIN_ROOT_RADIX != 0 {
+            return Err(Error::BadSlot);
+        }
+        let place = self.ics.take_place().ok_or(Error::TableFull)?;
+        let manager = Manager::new(*self.manager.port());
+        let mut maker = Maker::new(&manager, self.space, client, handle as u32, place);
+        let result = make(self, &mut maker);
+        let within = maker.is_within();
+        let Some(id) = maker.made() else {
+            self.ics.give_place(place);
+            // A factory that says that it made one and has not is wrong.
+            return result.and(Err(Error::Kernel));
+        };
+        // The index may be that of an IC that died a moment ago, of which we have not been told yet.
+        if let Some(old) = self.ics.place_of(id.index()) {
+            self.finish(old, ExitStatus::Killed, deferred);
+        }
+        let (data, state, result) = match result {
+            Ok(data) => (Some(data), state, Ok([id.word()])),
+            Err(error) => (None, State::Ended(ExitStatus::Killed), Err(error)),
+        };
+        let failed = data.is_none();
+        self.ics.insert(
+            place,
+            Entry {
+                id,
+                client,
+                within,
+                state,
+                waiters: heapless::Vec::new(),
+                data,
+            },
+        );
+        if failed {
+            // The client is told why it could not be made; there is nothing to add.
+            let _ = self.destroy(place, ExitStatus::Killed, deferred);
+        }
+        result
+    }
+
+    // Ending.
+
+    /// The IC has ended by itself or been killed, and stands still.
+    fn end(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
+        let _ = self.with(place, |factory, ic| factory.ended(ic, status));
+        let Some(entry) = self.ics.get(place) else {
+            return;
+        };
+        if entry.waiters.is_empty() {
+            entry.state = State::Ended(status);
+            // Should it be gone already, its event is on the way.
+            let _ = self.manager.ended(entry.id);
+        } else {
+            // Who waits is told of an error by this very call.
+            let _ = self.destroy(place, status, deferred);
+        }
+    }
+
+    /// Has the manager reclaim the IC. Should it refuse, who waits is told, and the IC stays as one that
+    /// has ended.
+    fn destroy(
+        &mut self,
+        place: u32,
+        status: ExitStatus,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<()> {
+        let entry = self.ics.get(place).ok_or(Error::Gone)?;
+        match self.manager.destroy(entry.id) {
+            // Gone: it died before we asked.
+            Ok(true) | Err(Error::Gone) => self.finish(place, status, deferred),
+            // The reaper is at it: an event follows.
+            Ok(false) => entry.state = State::Going(status),
+            Err(error) => {
+                entry.state = State::Ended(status);
+                for waiter in core::mem::take(&mut entry.waiters) {
+                    deferred.answer_with(waiter, Err(error));
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The IC is gone: answers who waited, and forgets it.
+    fn finish(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
+        let Some(entry) = self.ics.remove(place) else {
+            return;
+        };
+        for waiter in entry.waiters {
+            deferred.answer_with(waiter, Ok(&status.words()));
+        }
+        if let Some(data) = entry.data {
+            self.factory.gone(entry.id, data);
+        }
+    }
+
+    fn died(&mut self, id: IcId, deferred: &mut Deferred<'_>) {
+        let Some(place) = self.ics.place_of(id.index()) else {
+            return;
+        };
+        let Some(entry) = self.ics.get(place) else {
+            return;
+        };
+        if entry.id != id {
+            return;
+        }
+        let status = match entry.state {
+            State::Going(status) | State::Ended(status) => status,
+            _ => ExitStatus::Killed,
+        };
+        self.finish(place, status, deferred);
+    }
+
+    /// Asks the manager what happened, until it has no more to say.
+    fn drain(&mut self, deferred: &mut Deferred<'_>) {
+        loop {
+            match self.manager.next_event() {
+                Ok(Event::Died(id)) => self.died(id, deferred),
+                Ok(Event::Closed(client)) => self.factory.closed(client),
+                Ok(Event::None) | Err(_) => return,
+            }
+        }
+    }
+
+    // Requests.
+
+    fn asked_by_client(
+        &mut self,
+        client: u32,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        match SessionOp::from_label(request.label()) {
+            Ok(SessionOp::Describe) => reply.encode(&self.factory.describe()),
+            Ok(SessionOp::Create) => {
+                let mut buffer = [0; MAX_BYTES];
+                let bytes = request.bytes(1, &mut buffer);
+                let spec = match postcard::take_from_bytes::<Spec<'_>>(bytes) {
+                    Ok((spec, rest)) if rest.len() < 8 => spec,
+                    _ => return reply.error(Error::Malformed),
+                };
+                let handle = request.word(0);
+                let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
+                    server.factory.create(maker, &spec)
+                });
+                reply.result(made)
+            }
+            Ok(SessionOp::Spawn) => {
+                let entry = match Start::from_words(request.registers()) {
+                    Ok(entry) => entry,
+                    Err(error) => return reply.error(error),
+                };
+                let handle = entry.handle.into();
+                let made = self.make(client, handle, State::Running, deferred, |server, maker| {
+                    server.factory.spawn(maker, &entry)
+                });
+                reply.result(made)
+            }
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn asked_by_holder(
+        &mut self,
+        place: u32,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<Outcome> {
+        let op = HandleOp::from_label(request.label())?;
+        let state = *self.state(place)?;
+        match (op, state) {
+            (HandleOp::Stat, _) => {
+                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+                return Ok(reply.ok(&[state.told() as u64, id.word()]));
+            }
+            (HandleOp::Wait, _) => return self.wait(place, state, reply, deferred),
+            // What has ended stays as it is; killing it again is no error.
+            (HandleOp::Kill, State::Ended(_) | State::Going(_)) => {}
+            (_, State::Ended(_) | State::Going(_)) => return Err(Error::BadState),
+            (HandleOp::Kill, _) => {
+                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+                // Gone: its event is on the way, and ends it as killed.
+                self.manager.suspend(id)?;
+                self.end(place, ExitStatus::Killed, deferred);
+            }
+            (HandleOp::Start, State::Ready) => {
+                self.with(place, |factory, ic| factory.start(ic))??;
+                *self.state(place)? = State::Running;
+            }
+            (HandleOp::Suspend, State::Running) => {
+                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+                self.manager.suspend(id)?;
+                *self.state(place)? = State::Suspended;
+            }
+            (HandleOp::Resume, State::Suspended) => {
+                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+                self.manager.resume(id)?;
+                *self.state(place)? = State::Running;
+            }
+            (HandleOp::Start | HandleOp::Suspend | HandleOp::Resume, _) => {
+                return Err(Error::BadState);
+            }
+            (HandleOp::Invoke, _) => {
+                return self.with(place, |factory, ic| {
+                    factory.invoke(ic, request, reply, deferred)
+                });
+            }
+            (HandleOp::Snapshot, _) => self.with(place, |factory, ic| factory.snapshot(ic))??,
+            (HandleOp::Clone, _) => {
+                let client = self.ics.get(place).ok_or(Error::Gone)?.client;
+                let made = self.make(
+                    client,
+                    request.word(0),
+                    State::Ready,
+                    deferred,
+                    |server, maker| server.with(place, |factory, ic| factory.clone(maker, ic))?,
+                )?;
+                return Ok(reply.ok(&made));
+            }
+        }
+        Ok(reply.ok(&[]))
+    }
+
+    /// Somebody asks how an IC ended. If it has, it is destroyed, and the caller answered when its memory
+    /// is back.
+    fn wait(
+        &mut self,
+        place: u32,
+        state: State,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<Outcome> {
+        if let State::Ended(status) = state {
+            self.destroy(place, status, deferred)?;
+            if self.ics.get(place).is_none() {
+                return Ok(reply.ok(&status.words()));
+            }
+        }
+        let waiters = &mut self.ics.get(place).ok_or(Error::Gone)?.waiters;
+        if waiters.is_full() {
+            return Err(Error::TableFull);
+        }
+        // There is room: nothing comes back.
+        let _ = waiters.push(deferred.keep()?);
+        Ok(Outcome::Deferred)
+    }
+
+    fn asked_by_ic(
+        &mut self,
+        place: u32,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<Outcome> {
+        match *self.state(place)? {
+            State::Running | State::Suspended => {}
+            // It was stopped with this message under way.
+            State::Ended(_) | State::Going(_) => return Ok(Outcome::NoReply),
+            State::Ready => return Err(Error::BadState),
+        }
+        if let Some(fault) = faults::read(&request) {
+            return Ok(
+                match self.with(place, |factory, ic| factory.fault(ic, &fault))? {
+                    Fate::Retry => reply.ok(&[]),
+                    Fate::GoesOn => Outcome::NoReply,
+                    Fate::Ends(status) => {
+                        self.end(place, status, deferred);
+                        Outcome::NoReply
+                    }
+                },
+            );
+        }
+        match SelfOp::from_label(request.label()) {
+            Ok(SelfOp::Exit) => {
+                let code = request.word(0) as u32 as i32;
+                self.end(place, ExitStatus::Code(code), deferred);
+                Ok(Outcome::NoReply)
+            }
+            Ok(SelfOp::Arguments) => {
+                let (address, bytes) = self.with(place, |factory, ic| factory.arguments(ic))??;
+                Ok(reply.ok(&[address, bytes]))
+            }
+            Err(_) => self.with(place, |factory, ic| {
+                factory.asked(ic, request, reply, deferred)
+            }),
+        }
+    }
+
+    /// Whether a message with the badge of a handle comes from the IC itself: within one CSpace the two
+    /// cannot be told apart by the badge.
+    fn is_from_itself(&mut self, place: u32, request: &Request<'_>) -> bool {
+        self.ics.get(place).is_some_and(|entry| entry.within)
+            && HandleOp::from_label(request.label()).is_err()
+    }
+}
+
+impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, P> {
+    fn call(
+        &mut self,
+        who: Who,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        let outcome = match who {
+            Who::Session(client) => {
+                return self.asked_by_client(client, request, reply, deferred);
+            }
+            Who::Handle(index) => self.place(index).and_then(|place| {
+                if self.is_from_itself(place, &request) {
+                    self.asked_by_ic(place, request, reply, deferred)
+                } else {
+                    self.asked_by_holder(place, request, reply, deferred)
+                }
+            }),
+            Who::Itself(index) => self
+                .place(index)
+                .and_then(|place| self.asked_by_ic(place, request, reply, deferred)),
+            Who::Channel(_) | Who::Notified(_) => Err(Error::NotAllowed),
+        };
+        outcome.unwrap_or_else(|error| reply.error(error))
+    }
+
+    fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
+        if bits & MANAGER != 0 {
+            self.drain(deferred);
+        }
+        if bits & !MANAGER != 0 {
+            self.factory.notified(bits & !MANAGER, deferred);
+        }
+    }
+}
