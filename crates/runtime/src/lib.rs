@@ -12,7 +12,7 @@
 //! | `guest.ld`, [`flags`] | the memory image of a program and the flags that make one |
 //! | [`entrypoint!`], [`stack`] | `_start`, with or without a stack of the program's own |
 //! | [`mem`] | `memcpy` and its family |
-//! | [`heap!`], [`heap`] | a `#[global_allocator]` in static memory |
+//! | [`heap!`], [`mod@heap`] | a `#[global_allocator]` in static memory |
 //! | [`panicking`], [`abort!`] | the panic handler, hooks, abort |
 //! | [`panic_report`] | how the supervisor learns why a program ended |
 //! | [`tls`] | the layout of thread-local storage, for whoever starts a thread |

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The attribute of `sel4-root-task`; use it from there.
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as TokenStream2;
+use quote::quote;
+use syn::{ItemFn, parse_macro_input};
+
+/// Makes a function the root task's main function: `declare_root_task!` with `main` and the
+/// attribute's own arguments, before the function as it is.
+#[proc_macro_attribute]
+pub fn root_task(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(function as ItemFn);
+    let name = &function.sig.ident;
+    let arguments = TokenStream2::from(arguments);
+    quote! {
+        ::sel4_root_task::declare_root_task!(main = #name, #arguments);
+
+        #function
+    }
+    .into()
+}
