@@ -3,13 +3,15 @@
 
 use heapless::Vec;
 use uart_16550::backend::Backend;
-use xos_image::console::RECORD_SEPARATOR;
 use xos_protocol::console::MAX_BYTES;
 use xos_protocol::{Result, Who};
 
 use crate::{Input, Line, Output};
 
-/// What sessions print in place of [`RECORD_SEPARATOR`].
+/// What a frame for the host tool begins with: `xos_image::console::RECORD_SEPARATOR`, whose crate
+/// needs an allocator.
+const RECORD_SEPARATOR: u8 = 0x1e;
+/// What sessions print in its place.
 const REPLACEMENT: u8 = b'?';
 
 /// What became of a request.
@@ -410,6 +412,11 @@ mod tests {
         assert_eq!(bench.interrupts, 1);
         let reply = bench.read(APP, 80);
         assert_eq!(bench.answers, [(reply, b"ab".to_vec())]);
+    }
+
+    #[test]
+    fn frames_begin_with_the_byte_that_sessions_cannot_print() {
+        assert_eq!(RECORD_SEPARATOR, xos_image::console::RECORD_SEPARATOR);
     }
 
     #[test]
