@@ -58,8 +58,8 @@ impl<C: InvocationContext> AbsoluteCPtr<C> {
         }))
     }
 
-    /// Corresponds to `seL4_CNode_Mint`, from `src` to here. A badge has 28 bits in this kernel,
-    /// which drops others without a word; guards are
+    /// Corresponds to `seL4_CNode_Mint`, from `src` to here. An endpoint's badge has 28 bits in this
+    /// kernel, which drops others without a word, a notification's 64; guards are
     /// [`CNodeCapData::into_word`](crate::CNodeCapData::into_word).
     pub fn mint(self, src: &AbsoluteCPtr, rights: CapRights, badge: Word) -> Result<()> {
         Error::wrap(self.invoke(|cptr, path, ipc_buffer| {
@@ -90,7 +90,8 @@ impl<C: InvocationContext> AbsoluteCPtr<C> {
         }))
     }
 
-    /// Corresponds to `seL4_CNode_Mutate`, from `src` to here.
+    /// Corresponds to `seL4_CNode_Mutate`, from `src` to here: moves a capability and gives it
+    /// another guard. The kernel refuses endpoints and notifications, whose badge is for good.
     pub fn mutate(self, src: &AbsoluteCPtr, badge: Word) -> Result<()> {
         Error::wrap(self.invoke(|cptr, path, ipc_buffer| {
             ipc_buffer.inner_mut().seL4_CNode_Mutate(
@@ -106,7 +107,8 @@ impl<C: InvocationContext> AbsoluteCPtr<C> {
     }
 
     /// Corresponds to `seL4_CNode_Rotate`: moves the capability at `pivot` here and the one at
-    /// `src` to `pivot`, with new badges or guards. **Extension.**
+    /// `src` to `pivot`, with new guards; 0 where there is none. Not for endpoints and
+    /// notifications, as in [`mutate`](Self::mutate). **Extension.**
     pub fn rotate(
         self,
         badge: Word,
