@@ -79,12 +79,19 @@ fn run(workspace: &Path) -> Result<(), PrefixError> {
     for call in prefix.syscalls()? {
         println!("cargo::rustc-cfg=sel4_syscall=\"{}\"", call.name);
         let _ = writeln!(syscalls, "/// `seL4_Sys{}`.", call.name);
-        let _ = writeln!(syscalls, "pub const {}: isize = {};", call.name, call.number);
+        let _ = writeln!(
+            syscalls,
+            "pub const {}: isize = {};",
+            call.name, call.number
+        );
         let _ = writeln!(numbers, "(\"seL4_Sys{}\", {}),", call.name, call.number);
     }
     write("syscalls.rs", syscalls)?;
     numbers += "]";
     write("numbers.rs", numbers)?;
-    println!("cargo::rustc-env=SEL4_SYS_INCLUDE={}", prefix.include().display());
+    println!(
+        "cargo::rustc-env=SEL4_SYS_INCLUDE={}",
+        prefix.include().display()
+    );
     Ok(())
 }

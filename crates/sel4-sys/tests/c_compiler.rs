@@ -58,7 +58,13 @@ fn check(expected: &[(&str, i128)]) {
 
 #[test]
 fn every_number_is_the_one_that_c_sees() {
-    for needed in ["seL4_TCBBits", "seL4_X86_4K", "UntypedRetype", "X86PageRemap", "seL4_SysNBRecv"] {
+    for needed in [
+        "seL4_TCBBits",
+        "seL4_X86_4K",
+        "UntypedRetype",
+        "X86PageRemap",
+        "seL4_SysNBRecv",
+    ] {
         assert!(NUMBERS.iter().any(|(name, _)| *name == needed), "{needed}");
     }
     check(NUMBERS);
