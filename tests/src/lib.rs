@@ -42,16 +42,43 @@ pub struct Suite {
 }
 
 /// Makes a file of cases a list of their names.
-#[allow(
-    unused_macros,
-    reason = "there may be no suite whose cases are in a file"
-)]
 macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$(stringify!($name)),*] };
 }
 
 /// All suites.
-pub const SUITES: &[Suite] = &[];
+pub const SUITES: &[Suite] = &[Suite {
+    name: "bindings",
+    boots: Boots::RootTask("test-bindings"),
+    cases: include!("../guests/bindings/src/cases.rs"),
+    limit: Duration::from_secs(60),
+    count_instructions: false,
+}];
+
+/// Something that a user brings, written to the rust-sel4 crates: built against ours and booted on
+/// the debug kernel, which prints for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought {
+    /// What the test is called.
+    pub name: &'static str,
+    /// The manifest of its programs, its path from the workspace's folder.
+    pub manifest: &'static str,
+    /// The system description of its domains; without one, its program is the root task.
+    pub description: Option<&'static str>,
+    /// What it prints at its end.
+    pub prints: &'static str,
+    /// How long nothing may be printed.
+    pub silence: Duration,
+}
+
+/// All that is brought.
+pub const BROUGHT: &[Brought] = &[Brought {
+    name: "brought::a_root_task_written_to_upstream_crates",
+    manifest: "apps/upstream-root-task/Cargo.toml",
+    description: None,
+    prints: "TEST_PASS",
+    silence: Duration::from_secs(30),
+}];
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,13 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sel4_kernel::Flavour;
 use std::collections::BTreeMap;
+use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use xos_tests::{Boots, SUITES, Suite};
+use xos_tests::{BROUGHT, Boots, Brought, SUITES, Suite};
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
+use xtask::run::{self, Unattended};
 use xtask::sim::qemu::Qemu;
 use xtask::suite::{self, Verdict, WHOLE};
 
@@ -32,6 +34,10 @@ fn main() -> ExitCode {
                 boot.verdict(case).map_err(Failed::from)
             }));
         }
+    }
+    for brought in BROUGHT {
+        let run = || run_brought(brought).map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(brought.name, run));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -124,9 +130,10 @@ impl Boot {
                 );
             }
             Err(error) => {
-                for case in self.suite.cases.iter().chain([&WHOLE]) {
-                    report(case, Err(error.clone()));
+                for case in self.suite.cases {
+                    report(case, Err(format!("not run: see {WHOLE}")));
                 }
+                report(WHOLE, Err(error));
             }
         }
     }
@@ -162,6 +169,47 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
             pack::root_task(builder, suite.name, &builder.programs_folder().join(name))
         }
     }
+}
+
+/// Builds and boots what a user brings, and waits for its last words.
+fn run_brought(brought: &Brought) -> Result<()> {
+    let builder = Builder::new(Flavour::Debug)?;
+    let root = &builder.workspace().root;
+    let manifest = root.join(brought.manifest);
+    // Names of folders below target/boot.
+    let name = brought.name.replace("::", "-");
+    let image = match brought.description {
+        None => {
+            let programs = builder.build_foreign(&manifest)?;
+            let program = programs.values().next().context("no program")?;
+            pack::root_task(&builder, &name, program)?
+        }
+        Some(description) => pack::system(
+            &builder,
+            &Recipe {
+                name: &name,
+                description: &root.join(description),
+                search: &[manifest],
+                additions: &[],
+                texts: &[],
+            },
+        )?,
+    };
+    let _machine = Permit::take();
+    let options = Unattended {
+        silence: brought.silence,
+        expect: Some(brought.prints.to_owned()),
+        feed: false,
+    };
+    let machine = image.boot(&Qemu::default())?;
+    run::unattended(
+        machine,
+        image.symbols(),
+        &options,
+        io::empty(),
+        &mut io::sink(),
+    )?;
+    Ok(())
 }
 
 /// The right to run a machine.

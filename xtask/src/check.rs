@@ -35,45 +35,62 @@ const SOURCES: &[&str] = &[
 /// Files that are no sources of ours although their names look like it.
 const GENERATED: &[&str] = &["Cargo.lock"];
 
-/// Runs all checks, the quick ones first.
+/// Runs all checks, the quick ones first, and says at the end which found something.
 pub fn check() -> Result<()> {
-    progress("checking format");
-    run(
-        cargo().args(["fmt", "--all", "--check"]),
-        "cargo fmt --check (run `cargo fmt --all`)",
-    )?;
-    progress("checking licence lines and lengths of files");
-    files(&root())?;
     let builder = Builder::new(Flavour::Release)?;
     let workspace = builder.workspace();
     // The bindings are generated for a kernel, on the host too.
     let prefix = builder.prefix().root();
-    progress("checking lints of host code");
-    run(
-        lints(workspace).env(SEL4_PREFIX, prefix),
-        "clippy on host code",
-    )?;
-    let programs = workspace.programs()?;
-    if !programs.is_empty() {
-        progress("checking lints of guest programs");
-        let mut clippy = builder.cargo("clippy");
-        for program in &programs {
-            clippy.args(["--package", &program.package, "--bin", &program.name]);
+    let mut found = Vec::new();
+    let mut step = |what: &'static str, result: Result<()>| {
+        if let Err(error) = result {
+            eprintln!("xtask: {error:#}");
+            found.push(what);
         }
-        run(
-            clippy.args(["--", "-D", "warnings"]),
-            "clippy on guest programs",
-        )?;
-    }
+    };
+
+    progress("checking format");
+    let mut format = cargo();
+    step(
+        "format (`cargo fmt --all`)",
+        run(format.args(["fmt", "--all", "--check"]), "cargo fmt"),
+    );
+    progress("checking licence lines and lengths of files");
+    step("files", files(&root()));
+    progress("checking lints of host code");
+    step(
+        "lints of host code",
+        run(lints(workspace).env(SEL4_PREFIX, prefix), "clippy"),
+    );
+    progress("checking lints of guest programs");
+    step("lints of guest programs", guest_lints(&builder));
     progress("checking documentation");
     let mut doc = cargo();
-    doc.args(["doc", "--no-deps", "--lib", "--quiet"]);
+    doc.args(["doc", "--no-deps", "--lib", "--quiet", "--keep-going"]);
     for package in workspace.libraries() {
-        doc.args(["--package", package.name.as_str()]);
+        doc.args(["--package", &package.id.repr]);
     }
     doc.env("RUSTDOCFLAGS", "-D warnings")
         .env(SEL4_PREFIX, prefix);
-    run(&mut doc, "cargo doc")
+    step("documentation", run(&mut doc, "cargo doc"));
+
+    match found.as_slice() {
+        [] => Ok(()),
+        found => bail!("not right yet: {}", found.join(", ")),
+    }
+}
+
+/// Clippy for guest programs, as what they are.
+fn guest_lints(builder: &Builder) -> Result<()> {
+    let programs = builder.workspace().programs()?;
+    if programs.is_empty() {
+        return Ok(());
+    }
+    let mut clippy = builder.cargo("clippy");
+    for program in &programs {
+        clippy.args(["--package", &program.package, "--bin", &program.name]);
+    }
+    run(clippy.args(["--", "-D", "warnings"]), "clippy")
 }
 
 /// Clippy for all code that runs on the host: libraries, tools, tests. Guest programs are left out

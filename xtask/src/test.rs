@@ -87,15 +87,16 @@ pub fn test(selection: &Selection) -> Result<()> {
     let builder = Builder::new(Flavour::Release)?;
     let mut runs = Vec::new();
     if !selection.guest_only {
-        runs.push(("tests on the host", host(builder.workspace(), selection)));
+        let mut command = host(builder.workspace(), selection);
+        // On the host, too, the bindings are generated for a kernel. Tests in guests choose theirs.
+        command.env(SEL4_PREFIX, builder.prefix().root());
+        runs.push(("tests on the host", command));
     }
     if !selection.host_only {
         runs.push(("tests in guests", guest(selection)));
     }
     for (name, mut command) in runs {
         progress(name);
-        // Host tests of the bindings are made for the same kernel.
-        command.env(SEL4_PREFIX, builder.prefix().root());
         match count(&mut command) {
             Ok((count, true)) => total.add(count),
             Ok((mut count, false)) => {
@@ -126,7 +127,8 @@ fn host(workspace: &Workspace, selection: &Selection) -> Command {
     }
     command.arg("--lib");
     for package in workspace.libraries() {
-        command.args(["--package", package.name.as_str()]);
+        // Not the name: the kernel's sources come in a crate of the same name as one of ours.
+        command.args(["--package", &package.id.repr]);
     }
     for package in workspace
         .host_packages()
@@ -134,7 +136,7 @@ fn host(workspace: &Workspace, selection: &Selection) -> Command {
     {
         for target in &package.targets {
             if target.kind.contains(&TargetKind::Test) {
-                command.args(["--package", package.name.as_str(), "--test", &target.name]);
+                command.args(["--package", &package.id.repr, "--test", &target.name]);
             }
         }
     }

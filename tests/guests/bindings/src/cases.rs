@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+cases! {
+    the_kernel_hands_over_memory_and_slots,
+    objects_of_every_fixed_size_are_made,
+    an_invocation_that_fails_says_why,
+    a_notification_collects_badges,
+    a_badge_of_a_notification_has_64_bits,
+    a_badge_of_an_endpoint_has_28_bits,
+    a_call_is_answered_with_words_and_badge,
+    a_message_carries_all_its_words,
+    a_capability_travels_in_a_message,
+    a_saved_reply_can_wait,
+    a_revoked_object_is_gone,
+    a_frame_is_mapped_with_its_tables,
+    registers_are_read_and_written,
+    a_page_fault_tells_address_and_instruction,
+    an_undefined_instruction_is_exception_6,
+    a_foreign_system_call_leaves_every_register,
+    a_failed_lookup_is_a_capability_fault,
+    an_empty_slot_is_an_error_not_a_fault,
+    io_ports_outside_a_range_are_refused,
+    a_thread_that_is_suspended_stays_so,
+}
