@@ -13,7 +13,8 @@ use sel4::cap;
 use sel4_microkit::{
     Channel, IoPort, NullHandler, debug_println, memory_region_symbol, protection_domain,
 };
-use timer_driver::{Due, Hpet, Progress, Timer, hpet, rtc};
+use spin::Mutex;
+use timer_driver::{Deadlines, Due, Hpet, Progress, Timer, hpet, rtc};
 use xos_server::protocol::manager::{Event, Register, ServiceKind, Successor};
 use xos_server::protocol::timer::Op;
 use xos_server::protocol::{Error, Name, Result, Who};
@@ -70,12 +71,15 @@ impl rtc::Cmos for Cmos {
     }
 }
 
-struct Driver {
-    timer: Timer<Registers, Token>,
+/// In a static because of its size; taken once.
+static DEADLINES: Mutex<Deadlines<Token>> = Mutex::new(Deadlines::new());
+
+struct Driver<'a> {
+    timer: Timer<'a, Registers, Token>,
     manager: Manager,
 }
 
-impl Driver {
+impl Driver<'_> {
     fn request(
         &mut self,
         who: Who,
@@ -120,7 +124,7 @@ impl Driver {
     }
 }
 
-impl Server for Driver {
+impl Server for Driver<'_> {
     fn call(
         &mut self,
         who: Who,
@@ -163,8 +167,9 @@ fn init() -> NullHandler {
         panic!("the interrupt of the HPET: {error}");
     }
     let date = rtc::read(&mut Cmos(PORTS.cap()));
+    let mut deadlines = DEADLINES.lock();
     let mut driver = Driver {
-        timer: Timer::new(hpet, date),
+        timer: Timer::new(hpet, &mut deadlines, date),
         manager: Manager::new(MANAGER.endpoint()),
     };
     let registered = driver.manager.register(&Register {

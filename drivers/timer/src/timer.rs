@@ -17,21 +17,22 @@ pub enum Progress {
 
 /// Device and deadlines. `R` stands for a reply that is due later; every one that is handed in comes
 /// back exactly once.
-pub struct Timer<D: Registers, R> {
+pub struct Timer<'a, D: Registers, R> {
     hpet: Hpet<D>,
-    deadlines: Deadlines<R>,
+    /// Some 25 KiB, for which a driver's stack is no place.
+    deadlines: &'a mut Deadlines<R>,
     /// Seconds since 1970 when the counter was at zero, in nanoseconds; 0 without a clock.
     epoch: u64,
 }
 
-impl<D: Registers, R> Timer<D, R> {
+impl<'a, D: Registers, R> Timer<'a, D, R> {
     /// `date` is what the real-time clock says now, in seconds since 1970-01-01.
-    pub fn new(mut hpet: Hpet<D>, date: Option<u64>) -> Self {
+    pub fn new(mut hpet: Hpet<D>, deadlines: &'a mut Deadlines<R>, date: Option<u64>) -> Self {
         let now = hpet.clock().nanoseconds(hpet.count());
         let date = date.map_or(0, |date| date.saturating_mul(NANOSECONDS));
         Self {
             hpet,
-            deadlines: Deadlines::new(),
+            deadlines,
             epoch: date.saturating_sub(now),
         }
     }
@@ -107,12 +108,13 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    fn timer() -> Timer<Model, usize> {
-        Timer::new(Hpet::start(Model::default(), 2).unwrap(), Some(1000))
+    fn timer(deadlines: &mut Deadlines<usize>) -> Timer<'_, Model, usize> {
+        let hpet = Hpet::start(Model::default(), 2).unwrap();
+        Timer::new(hpet, deadlines, Some(1000))
     }
 
     /// Lets ticks pass one by one, with an interrupt whenever the device asks for it.
-    fn pass(timer: &mut Timer<Model, usize>, ticks: u64, mut due: impl FnMut(u64, Due<usize>)) {
+    fn pass(timer: &mut Timer<'_, Model, usize>, ticks: u64, mut due: impl FnMut(u64, Due<usize>)) {
         let until = timer.hpet.model().count + ticks;
         while timer.hpet.model().count < until {
             timer.hpet.model().pass(1);
@@ -128,7 +130,8 @@ mod tests {
         fn sleepers_wake_by_interrupt_never_early_and_within_microseconds(
             times in proptest::collection::vec((0u64..20_000, 0u64..500), 1..30),
         ) {
-            let mut timer = timer();
+            let mut deadlines = Deadlines::new();
+        let mut timer = timer(&mut deadlines);
             let mut until = Vec::new();
             let mut woken = Vec::new();
             for (number, (time, pause)) in times.into_iter().enumerate() {
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn an_alarm_signals_once_at_its_time() {
-        let mut timer = timer();
+        let mut deadlines = Deadlines::new();
+        let mut timer = timer(&mut deadlines);
         timer.alarm(Who::Channel(3), 50_000).unwrap();
         let mut signals = Vec::new();
         pass(&mut timer, 20_000, |now, due| signals.push((now, due)));
@@ -163,7 +167,8 @@ mod tests {
 
     #[test]
     fn who_has_gone_is_not_woken() {
-        let mut timer = timer();
+        let mut deadlines = Deadlines::new();
+        let mut timer = timer(&mut deadlines);
         let Ok(Progress::Wait(count)) = timer.sleep(Who::Session(1), 50_000) else {
             panic!("a sleep of 50 us is over at once");
         };
@@ -178,7 +183,8 @@ mod tests {
 
     #[test]
     fn real_time_goes_on_from_the_date_of_the_clock() {
-        let mut timer = timer();
+        let mut deadlines = Deadlines::new();
+        let mut timer = timer(&mut deadlines);
         timer.hpet.model().pass(250_000_000);
         let (seconds, nanoseconds) = timer.real_time();
         assert_eq!(seconds, 1002);
@@ -187,7 +193,8 @@ mod tests {
 
     #[test]
     fn an_endless_sleep_does_not_overflow() {
-        let mut timer = timer();
+        let mut deadlines = Deadlines::new();
+        let mut timer = timer(&mut deadlines);
         let progress = timer.sleep(Who::Session(1), u64::MAX).unwrap();
         let Progress::Wait(count) = progress else {
             panic!("an endless sleep is over at once");
