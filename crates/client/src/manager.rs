@@ -135,10 +135,11 @@ impl<P: Port> Manager<P> {
         Ok(RegionId::from_word(id))
     }
 
-    /// [`Op::RegionResize`].
-    pub fn region_resize(&self, region: RegionId, pages: u32) -> Result<()> {
-        self.ask(Op::RegionResize, [region.word(), pages.into()])
-            .map(drop)
+    /// [`Op::RegionResize`]. `place` is where nodes with the new frames go, as in
+    /// [`RegionCreate::place`], or 0.
+    pub fn region_resize(&self, region: RegionId, pages: u32, place: u32) -> Result<()> {
+        let words = [region.word(), pages.into(), place.into()];
+        self.ask(Op::RegionResize, words).map(drop)
     }
 
     /// [`Op::RegionDestroy`].

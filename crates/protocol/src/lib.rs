@@ -19,6 +19,7 @@
 //! | [`manager`] | anyone with a manager session and the IC manager |
 //! | [`factory`] | a client and a factory; an IC and the factory it lives in |
 //! | [`console`], [`timer`] | a client and a driver |
+//! | [`start`] | a factory and the program that it starts |
 //! | [`supervisor`] | the IC manager and the root task |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod factory;
 pub mod ic;
 pub mod manager;
 pub mod slots;
+pub mod start;
 pub mod supervisor;
 pub mod timer;
 pub mod wire;
