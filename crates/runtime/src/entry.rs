@@ -33,12 +33,11 @@ macro_rules! entrypoint {
     };
     ($main:path, stack_size = $size:expr $(,)?) => {
         const _: () = {
-            // The stack below is a static of its own so that the caller's expression is evaluated
-            // where the caller wrote it.
-            const STACK_SIZE: usize = $size;
+            // The caller's expression sees these names: they must not be ones that it could use.
+            const __XOS_STACK_SIZE: usize = $size;
 
             #[unsafe(link_section = ".sbss.xos_stack")]
-            static STACK: $crate::stack::Stack<STACK_SIZE> = $crate::stack::Stack::new();
+            static __XOS_STACK: $crate::stack::Stack<__XOS_STACK_SIZE> = $crate::stack::Stack::new();
 
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
@@ -48,8 +47,8 @@ macro_rules! entrypoint {
                     "lea rsp, [rip + {stack} + {size}]",
                     "call {main}",
                     "ud2",
-                    stack = sym STACK,
-                    size = const STACK_SIZE,
+                    stack = sym __XOS_STACK,
+                    size = const __XOS_STACK_SIZE,
                     main = sym $main,
                 )
             }

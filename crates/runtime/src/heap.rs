@@ -106,14 +106,16 @@ unsafe impl<R: RawMutex> GlobalAlloc for Heap<R> {
 macro_rules! heap {
     (size = $size:expr, lock = $lock:expr => $Lock:ty $(,)?) => {
         const _: () = {
-            const HEAP_SIZE: usize = $size;
+            // The caller's expression sees these names: they must not be ones that it could use.
+            const __XOS_HEAP_SIZE: usize = $size;
 
-            static HEAP_AREA: $crate::heap::HeapArea<HEAP_SIZE> = $crate::heap::HeapArea::new();
+            static __XOS_HEAP_AREA: $crate::heap::HeapArea<__XOS_HEAP_SIZE> =
+                $crate::heap::HeapArea::new();
 
             #[global_allocator]
-            static HEAP: $crate::heap::Heap<$Lock> =
+            static __XOS_HEAP: $crate::heap::Heap<$Lock> =
                 // SAFETY: the area has no name outside this block.
-                unsafe { $crate::heap::Heap::new($lock, &HEAP_AREA) };
+                unsafe { $crate::heap::Heap::new($lock, &__XOS_HEAP_AREA) };
         };
     };
 }
