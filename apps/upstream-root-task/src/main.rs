@@ -58,7 +58,10 @@ fn main(bootinfo: &sel4::BootInfoPtr) -> sel4::Result<Never> {
 
     let mut numbers = NUMBERS.lock();
     numbers.sort_unstable();
-    assert!(numbers.iter().copied().eq(0..2 * ROUNDS), "numbers were lost");
+    assert!(
+        numbers.iter().copied().eq(0..2 * ROUNDS),
+        "numbers were lost"
+    );
     debug_println!("{} numbers from two threads", numbers.len());
 
     debug_println!("TEST_PASS");

@@ -51,8 +51,9 @@ impl Handler for Server {
         // A copy of its own: the client may change the text at any time.
         let start = self.text.cast::<u8>();
         // SAFETY: the length is within the region.
-        let before: Vec<u8> =
-            (0..length).map(|i| unsafe { start.add(i).read_volatile() }).collect();
+        let before: Vec<u8> = (0..length)
+            .map(|i| unsafe { start.add(i).read_volatile() })
+            .collect();
         let after = before.to_ascii_uppercase();
         for (i, &byte) in after.iter().enumerate() {
             // SAFETY: as above.
