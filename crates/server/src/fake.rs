@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A server on the host: requests are method calls, and time stands still in between.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::vec;
 use std::vec::Vec;
 
+use xos_client::{Answer, Port};
+use xos_protocol::manager::{Created, Event, Op};
 use xos_protocol::wire::{MAX_WORDS, Words};
-use xos_protocol::{Badge, Error, Result, Who};
+use xos_protocol::{Badge, Error, IcId, Result, Who};
 
 use crate::run::Loop;
 use crate::{Kernel, Received, Reply, SavedReplies, Server};
@@ -30,7 +34,7 @@ struct Fake {
     answer: Option<Told>,
     caller: bool,
     kept: Option<u32>,
-    saved: BTreeMap<u32, ()>,
+    saved: BTreeSet<u32>,
     answers: Vec<(u32, Told)>,
 }
 
@@ -41,13 +45,13 @@ fn told(reply: &Reply) -> Told {
 impl SavedReplies for Fake {
     fn save(&mut self, slot: u32) -> Result<()> {
         assert!(core::mem::take(&mut self.caller), "no caller to save");
-        assert!(self.saved.insert(slot, ()).is_none(), "slot in use");
+        assert!(self.saved.insert(slot), "slot in use");
         self.kept = Some(slot);
         Ok(())
     }
 
     fn answer(&mut self, slot: u32, reply: &Reply) {
-        assert!(self.saved.remove(&slot).is_some(), "nobody in that slot");
+        assert!(self.saved.remove(&slot), "nobody in that slot");
         self.answers.push((slot, told(reply)));
     }
 }
@@ -133,5 +137,140 @@ impl<S: Server> Bench<S> {
     /// How many callers are kept.
     pub fn kept(&self) -> usize {
         self.kernel.saved.len()
+    }
+}
+
+/// A manager that makes ICs out of nothing: what a [`FactoryServer`](crate::factory::FactoryServer) under
+/// test asks. Use it as a port: `Manager::new(&fake)`.
+#[derive(Default)]
+pub struct FakeManager {
+    state: RefCell<ManagerState>,
+}
+
+#[derive(Default)]
+struct ManagerState {
+    serial: u64,
+    ics: BTreeMap<u32, IcId>,
+    reaping: BTreeMap<u32, IcId>,
+    events: VecDeque<Event>,
+    reaper: bool,
+    refusal: Option<(Op, Error)>,
+    asked: Vec<(Op, Vec<u64>)>,
+}
+
+impl FakeManager {
+    /// Whether [`Op::Destroy`] is done by a reaper from now on: see [`reap`](Self::reap).
+    pub fn set_reaper(&self, on: bool) {
+        self.state.borrow_mut().reaper = on;
+    }
+
+    /// Refuses the next request of this kind.
+    pub fn refuse(&self, op: Op, error: Error) {
+        self.state.borrow_mut().refusal = Some((op, error));
+    }
+
+    /// The reaper is done with everything.
+    pub fn reap(&self) {
+        let mut state = self.state.borrow_mut();
+        while let Some((_, id)) = state.reaping.pop_first() {
+            state.events.push_back(Event::Died(id));
+        }
+    }
+
+    /// An IC dies without the factory's doing.
+    pub fn kill(&self, id: IcId) {
+        let mut state = self.state.borrow_mut();
+        assert_eq!(state.ics.remove(&id.index()), Some(id), "no such IC");
+        state.events.push_back(Event::Died(id));
+    }
+
+    /// A client's session ends.
+    pub fn close(&self, session: u32) {
+        self.state
+            .borrow_mut()
+            .events
+            .push_back(Event::Closed(session));
+    }
+
+    /// The ICs that are alive.
+    pub fn alive(&self) -> Vec<IcId> {
+        self.state.borrow().ics.values().copied().collect()
+    }
+
+    /// What was asked since the last time.
+    pub fn asked(&self) -> Vec<(Op, Vec<u64>)> {
+        core::mem::take(&mut self.state.borrow_mut().asked)
+    }
+}
+
+impl ManagerState {
+    fn create(&mut self) -> Result<Vec<u64>> {
+        let index = (0..4096)
+            .find(|i| !self.ics.contains_key(i) && !self.reaping.contains_key(i))
+            .ok_or(Error::TableFull)?;
+        self.serial += 1;
+        let id = IcId::new(self.serial, index).expect("a small serial number");
+        self.ics.insert(index, id);
+        let created = Created {
+            id,
+            first: xos_protocol::slots::parts::FIRST_UNTYPED,
+            pieces: heapless::Vec::new(),
+        };
+        Ok(created.words().to_vec())
+    }
+
+    fn alive(&self, id: IcId) -> Result<()> {
+        match self.ics.get(&id.index()) {
+            Some(alive) if *alive == id => Ok(()),
+            _ => Err(Error::Gone),
+        }
+    }
+
+    fn answer(&mut self, op: Op, words: &[u64]) -> Result<Vec<u64>> {
+        self.asked.push((op, words.to_vec()));
+        if let Some((refused, error)) = self.refusal
+            && refused == op
+        {
+            self.refusal = None;
+            return Err(error);
+        }
+        let id = IcId::from_word(words.first().copied().unwrap_or(0));
+        match op {
+            Op::Create | Op::CreateWithin => self.create(),
+            Op::Destroy => {
+                self.alive(id)?;
+                self.ics.remove(&id.index());
+                if self.reaper {
+                    self.reaping.insert(id.index(), id);
+                }
+                Ok(vec![u64::from(!self.reaper)])
+            }
+            Op::Suspend | Op::Resume | Op::Ended | Op::Annotate => {
+                self.alive(id).map(|()| Vec::new())
+            }
+            Op::NextEvent => {
+                let event = self.events.pop_front().unwrap_or(Event::None);
+                Ok(event.words().to_vec())
+            }
+            Op::Register => Ok(Vec::new()),
+            _ => Err(Error::NoSuchOperation),
+        }
+    }
+}
+
+impl Port for FakeManager {
+    fn call(&self, label: u64, words: [u64; 4], len: usize) -> Result<Answer> {
+        let op = Op::from_label(label)?;
+        let told = self.state.borrow_mut().answer(op, &words[..len])?;
+        let mut words = [0; 4];
+        words[..told.len()].copy_from_slice(&told);
+        Ok(Answer {
+            words,
+            len: told.len(),
+        })
+    }
+
+    fn exchange(&self, _label: u64, _message: &mut Words, _len: usize) -> Result<usize> {
+        Err(Error::NoSuchOperation)
     }
 }

@@ -50,6 +50,8 @@
 mod maker;
 mod server;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use maker::{Made, Maker, Needs, NeedsWithin};
 pub use server::FactoryServer;

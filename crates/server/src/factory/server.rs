@@ -324,6 +324,10 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         reply: &mut Reply,
         deferred: &mut Deferred<'_>,
     ) -> Result<Outcome> {
+        // Before anything is destroyed: the status must not be lost.
+        if deferred.available() == 0 {
+            return Err(Error::TableFull);
+        }
         if let State::Ended(status) = state {
             self.destroy(place, status, deferred)?;
             if self.ics.get(place).is_none() {
