@@ -151,13 +151,14 @@ impl Role {
         }
     }
 
-    /// Guard of its root CNode, so that a CPtr has 64 bits.
-    pub const fn root_guard(&self) -> u64 {
-        if self.manager {
-            guard(64 - boot::LEVEL_BITS - boot::ROOT_RADIX)
+    /// Bits of its root CNode's guard, so that a CPtr has 64.
+    pub const fn root_guard(&self) -> u32 {
+        let below = if self.manager {
+            boot::LEVEL_BITS
         } else {
-            slots::root_guard(slots::DOMAIN_ROOT_RADIX)
-        }
+            slots::NODE_BITS
+        };
+        64 - below - self.root_radix()
     }
 }
 

@@ -190,8 +190,8 @@ pub struct DomainPlan {
     pub retypes: Vec<Retype>,
     /// Their slots, and those of what outlives it.
     pub objects: Objects,
-    /// Guard of its root CNode.
-    pub root_guard: u64,
+    /// Bits of its root CNode's guard, which are zero.
+    pub root_guard: u32,
     /// The slot of its IPC buffer's frame.
     pub ipc_buffer: usize,
     /// Paging structures, in the order in which they are mapped, with their slots.

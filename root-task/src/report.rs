@@ -47,8 +47,8 @@ pub struct Registers {
 pub struct Crash<'a> {
     /// The domain's name.
     pub name: &'a str,
-    /// What it did.
-    pub fault: Fault,
+    /// What it did; nothing, if it merely sent a message as if it had.
+    pub fault: Option<Fault>,
     /// Its registers.
     pub registers: Registers,
     /// Its last words, if it panicked; empty if not.
@@ -58,11 +58,12 @@ pub struct Crash<'a> {
 impl Display for Crash<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let r = &self.registers;
-        writeln!(
-            f,
-            "crash: {}: {}, rip={:#x}, rsp={:#x}",
-            self.name, self.fault, r.rip, r.rsp
-        )?;
+        write!(f, "crash: {}: ", self.name)?;
+        match self.fault {
+            Some(fault) => fault.fmt(f)?,
+            None => f.write_str("asked for it by a message to its fault endpoint")?,
+        }
+        writeln!(f, ", rip={:#x}, rsp={:#x}", r.rip, r.rsp)?;
         let rows = [
             [
                 ("rax", r.rax),
@@ -146,7 +147,7 @@ mod tests {
         };
         Crash {
             name: "serial",
-            fault,
+            fault: Some(fault),
             registers,
             message,
         }
