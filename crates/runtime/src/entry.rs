@@ -37,7 +37,8 @@ macro_rules! entrypoint {
             const __XOS_STACK_SIZE: usize = $size;
 
             #[unsafe(link_section = ".sbss.xos_stack")]
-            static __XOS_STACK: $crate::stack::Stack<__XOS_STACK_SIZE> = $crate::stack::Stack::new();
+            static __XOS_STACK: $crate::stack::Stack<__XOS_STACK_SIZE> =
+                $crate::stack::Stack::new();
 
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
