@@ -45,6 +45,8 @@ check: deps
 	$(XTASK) check
 
 deps:
+	# Not quietly, because the first time takes a while.
+	cargo build --package xtask
 	$(XTASK) deps
 
 clean:

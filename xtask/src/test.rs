@@ -90,14 +90,17 @@ pub fn test(selection: &Selection) -> Result<()> {
         let mut command = host(builder.workspace(), selection);
         // On the host, too, the bindings are generated for a kernel. Tests in guests choose theirs.
         command.env(SEL4_PREFIX, builder.prefix().root());
-        runs.push(("tests on the host", command));
+        runs.push(("tests on the host", command, Show::Always));
+        let mut command = examples(builder.workspace(), selection);
+        command.env(SEL4_PREFIX, builder.prefix().root());
+        runs.push(("examples in the documentation", command, Show::OnFailure));
     }
     if !selection.host_only {
-        runs.push(("tests in guests", guest(selection)));
+        runs.push(("tests in guests", guest(selection), Show::Always));
     }
-    for (name, mut command) in runs {
+    for (name, mut command, show) in runs {
         progress(name);
-        match count(&mut command) {
+        match count(&mut command, show) {
             Ok((count, true)) => total.add(count),
             Ok((mut count, false)) => {
                 // No test failed, but Cargo did: that is a failure too.
@@ -148,6 +151,17 @@ fn host(workspace: &Workspace, selection: &Selection) -> Command {
     command
 }
 
+/// The examples in the documentation of libraries, which nextest does not run.
+fn examples(workspace: &Workspace, selection: &Selection) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--doc", "--quiet", "--no-fail-fast"]);
+    for package in workspace.libraries() {
+        command.args(["--package", &package.id.repr]);
+    }
+    command.arg("--").args(&selection.filter);
+    command
+}
+
 /// The suites in machines. Not by nextest, which runs each case in a process, hence a boot, of its
 /// own.
 fn guest(selection: &Selection) -> Command {
@@ -157,8 +171,16 @@ fn guest(selection: &Selection) -> Command {
     command
 }
 
+/// When a command's output is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    Always,
+    /// It says much and nothing: a closing line for each library, most of which have no examples.
+    OnFailure,
+}
+
 /// Runs a command, shows what it prints, and counts the tests in it. The flag is its success.
-fn count(command: &mut Command) -> Result<(Count, bool)> {
+fn count(command: &mut Command, show: Show) -> Result<(Count, bool)> {
     if std::io::stderr().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
@@ -174,17 +196,25 @@ fn count(command: &mut Command) -> Result<(Count, bool)> {
     let mut total = Count::default();
     let mut reader = BufReader::new(output);
     let mut line = Vec::new();
+    let mut held = Vec::new();
     loop {
         line.clear();
         if reader.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        std::io::stderr().write_all(&line)?;
+        match show {
+            Show::Always => std::io::stderr().write_all(&line)?,
+            Show::OnFailure => held.extend(&line),
+        }
         if let Some(count) = Count::from_line(String::from_utf8_lossy(&line).trim_end()) {
             total.add(count);
         }
     }
-    Ok((total, child.wait()?.success()))
+    let success = child.wait()?.success();
+    if !success {
+        std::io::stderr().write_all(&held)?;
+    }
+    Ok((total, success))
 }
 
 #[cfg(test)]
@@ -232,7 +262,7 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         let one = "test result: ok. 1 passed; 0 failed;";
         command.args(["-c", &format!("echo '{one}'; echo '{one}' >&2; exit 3")]);
-        let (total, success) = count(&mut command).unwrap();
+        let (total, success) = count(&mut command, Show::OnFailure).unwrap();
         assert_eq!(
             (total, success),
             (
