@@ -72,13 +72,22 @@ pub struct Brought {
 }
 
 /// All that is brought.
-pub const BROUGHT: &[Brought] = &[Brought {
-    name: "brought::a_root_task_written_to_upstream_crates",
-    manifest: "apps/upstream-root-task/Cargo.toml",
-    description: None,
-    prints: "TEST_PASS",
-    silence: Duration::from_secs(30),
-}];
+pub const BROUGHT: &[Brought] = &[
+    Brought {
+        name: "brought::a_root_task_written_to_upstream_crates",
+        manifest: "apps/upstream-root-task/Cargo.toml",
+        description: None,
+        prints: "TEST_PASS",
+        silence: Duration::from_secs(30),
+    },
+    Brought {
+        name: "brought::protection_domains_written_to_upstream_crates",
+        manifest: "apps/upstream-microkit/Cargo.toml",
+        description: Some("apps/upstream-microkit/upper.system"),
+        prints: "TEST_PASS",
+        silence: Duration::from_secs(30),
+    },
+];
 
 #[cfg(test)]
 mod tests {
