@@ -102,12 +102,12 @@ macro_rules! declare_protection_domain {
 macro_rules! declare_entry {
     ($init:expr $(, stack_size = $stack_size:expr)?) => {
         const _: () = {
-            unsafe extern "C" fn entry() -> ! {
+            unsafe extern "C" fn __sel4_microkit_entry() -> ! {
                 // SAFETY: only `_start` calls this function, once.
                 unsafe { $crate::_private::start($init) }
             }
 
-            $crate::_private::entrypoint!(entry $(, stack_size = $stack_size)?);
+            $crate::_private::entrypoint!(__sel4_microkit_entry $(, stack_size = $stack_size)?);
         };
     };
 }

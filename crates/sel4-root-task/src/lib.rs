@@ -70,12 +70,12 @@ macro_rules! declare_root_task {
     };
     (main = $main:expr, stack_size = $stack_size:expr $(,)?) => {
         const _: () = {
-            unsafe extern "C" fn entry(bootinfo: *const $crate::_private::BootInfo) -> ! {
+            unsafe extern "C" fn __sel4_root_task_entry(bootinfo: *const $crate::_private::BootInfo) -> ! {
                 // SAFETY: only `_start` calls this function, once, with the kernel's argument.
                 unsafe { $crate::_private::start(bootinfo, $main) }
             }
 
-            $crate::_private::entrypoint!(entry, stack_size = $stack_size);
+            $crate::_private::entrypoint!(__sel4_root_task_entry, stack_size = $stack_size);
         };
     };
     (main = $main:expr, $(stack_size = $stack_size:expr,)? heap_size = $heap_size:expr $(,)?) => {
