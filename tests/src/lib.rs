@@ -35,6 +35,9 @@ pub struct Suite {
     pub boots: Boots,
     /// Its cases, in the order in which they run.
     pub cases: &'static [&'static str],
+    /// Programs of `tests/guests/` that the file tree of its system holds, `bin/NAME`, beside those of
+    /// `apps/`.
+    pub programs: &'static [&'static str],
     /// How long the boot may take in all.
     pub limit: Duration,
     /// Run with an exact virtual clock (slower, but every run is the same).
@@ -51,6 +54,7 @@ pub const SUITES: &[Suite] = &[Suite {
     name: "bindings",
     boots: Boots::RootTask("test-bindings"),
     cases: include!("../guests/bindings/src/cases.rs"),
+    programs: &[],
     limit: Duration::from_secs(60),
     count_instructions: false,
 }];

@@ -158,6 +158,7 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
                 search: &[],
                 additions: &[],
                 texts: &[],
+                tests: suite.programs,
             },
         ),
         Boots::RootTask(name) => {
@@ -192,6 +193,7 @@ fn run_brought(brought: &Brought) -> Result<()> {
                 search: &[manifest],
                 additions: &[],
                 texts: &[],
+                tests: &[],
             },
         )?,
     };

@@ -3,7 +3,7 @@
 //! [`xos_runtime::flags`].
 
 use crate::kernel;
-use crate::workspace::{Program, Workspace, cargo, progress};
+use crate::workspace::{Program, Workspace, cargo, progress, run};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, MetadataCommand};
 use sel4_kernel::{Flavour, Prefix, SEL4_PREFIX};
@@ -79,20 +79,31 @@ impl Builder {
         self.folder.join(TARGET).join(PROFILE)
     }
 
-    /// Builds programs of the workspace in one go, and gives their images.
+    /// Builds programs of the workspace, and gives their images.
     pub fn build(&self, programs: &[Program]) -> Result<BTreeMap<String, PathBuf>> {
-        if programs.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        progress(&format!("building {} guest programs", programs.len()));
-        let mut command = self.cargo("build");
-        command.args(["--profile", PROFILE]);
-        // The packages, so that Cargo does not choose features for others; then the programs.
-        for program in programs {
-            command.args(["--package", &program.package, "--bin", &program.name]);
-        }
-        crate::workspace::run(&mut command, "building the guest programs")?;
         let folder = self.programs_folder();
+        let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for program in programs {
+            packages
+                .entry(&program.package)
+                .or_default()
+                .push(&program.name);
+        }
+        // One after the other: built together, all would get the features that any of them asks
+        // for, and a program without a heap would be linked with code that needs one.
+        for (number, (package, programs)) in packages.iter().enumerate() {
+            progress(&format!(
+                "building {package} ({} of {})",
+                number + 1,
+                packages.len()
+            ));
+            let mut command = self.cargo("build");
+            command.args(["--quiet", "--profile", PROFILE, "--package", package]);
+            for program in programs {
+                command.args(["--bin", program]);
+            }
+            run(&mut command, &format!("building {package}"))?;
+        }
         Ok(programs
             .iter()
             .map(|p| (p.name.clone(), folder.join(&p.name)))

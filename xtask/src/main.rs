@@ -135,6 +135,7 @@ impl System {
                 search,
                 additions,
                 texts,
+                tests: &[],
             },
         )
     }
@@ -394,6 +395,7 @@ fn bench(options: &Bench) -> Result<()> {
         search: &[],
         additions: &[],
         texts: &[],
+        tests: &[],
     };
     let image = pack::system(&builder, &recipe)?;
     let measure = |count_instructions, what: &str| {

@@ -62,6 +62,8 @@ pub struct Recipe<'a> {
     pub additions: &'a [Addition],
     /// Text files in it.
     pub texts: &'a [(&'a str, String)],
+    /// Programs of `tests/guests/` in it, `bin/NAME` like those of `apps/`.
+    pub tests: &'a [&'a str],
 }
 
 /// Packs a root task alone, without a system.
@@ -84,7 +86,7 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
         .memory_regions
         .iter()
         .any(|region| region.prefill_path.as_deref() == Some(TREE_FILE));
-    let adds = !recipe.additions.is_empty() || !recipe.texts.is_empty();
+    let adds = !(recipe.additions.is_empty() && recipe.texts.is_empty() && recipe.tests.is_empty());
     if adds && !uses_tree {
         bail!(
             "{} has no file tree to add to: no memory region has prefill_path=\"{TREE_FILE}\"",
@@ -108,7 +110,14 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
         .folders
         .extend(description.parent().map(|folder| folder.to_owned()));
     let all = builder.workspace().programs()?;
-    let programs = builder.build(&needed(&all, &system, uses_tree))?;
+    if let Some(name) = recipe
+        .tests
+        .iter()
+        .find(|name| all.iter().all(|p| p.name != **name))
+    {
+        bail!("no guest program is called {name}");
+    }
+    let programs = builder.build(&needed(&all, &system, uses_tree, recipe.tests))?;
     search.programs.extend(
         programs
             .iter()
@@ -117,7 +126,10 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
 
     let folder = folder(builder, recipe.name)?;
     if uses_tree {
-        for program in all.iter().filter(|program| program.role == Role::App) {
+        let in_tree = |program: &&Program| {
+            program.role == Role::App || recipe.tests.contains(&program.name.as_str())
+        };
+        for program in all.iter().filter(in_tree) {
             // A boot domain is not started a second time.
             if let (false, Some(host)) = (is_domain(&system, program), programs.get(&program.name))
             {
@@ -162,13 +174,12 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
 
 /// The programs of the workspace that a system needs: those it names, those of its file tree, and
 /// the root task.
-fn needed(all: &[Program], system: &System, uses_tree: bool) -> Vec<Program> {
+fn needed(all: &[Program], system: &System, uses_tree: bool, tests: &[&str]) -> Vec<Program> {
     let needed = all.iter().filter(|program| match program.role {
         Role::RootTask => true,
-        // All of them in every build of a system with a tree: Cargo then chooses the same features
-        // each time.
-        Role::App | Role::Domain => uses_tree || is_domain(system, program),
-        Role::Test => is_domain(system, program),
+        Role::App => uses_tree || is_domain(system, program),
+        Role::Domain => is_domain(system, program),
+        Role::Test => is_domain(system, program) || tests.contains(&program.name.as_str()),
     });
     needed.cloned().collect()
 }
