@@ -299,6 +299,27 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// A page fault at `address` by the instruction at `ip`, as the processor's error code tells it:
+    /// whether the access was a write, and whether it was an instruction fetch.
+    ///
+    /// A processor tells fetches apart only where pages can be not executable, which this kernel
+    /// does not use (Intel SDM volume 3, section 4.7). But an instruction that could not be fetched
+    /// is known by its address: it is the one at fault, or, where the instruction crosses into
+    /// another page, that page's first.
+    pub const fn page_fault(ip: u64, address: u64, write: bool, fetch: bool) -> Self {
+        const PAGE: u64 = 4096;
+        /// The longest instruction, in bytes.
+        const LONGEST: u64 = 15;
+        let crosses = address.is_multiple_of(PAGE) && address.wrapping_sub(ip) < LONGEST;
+        if fetch || (!write && (address == ip || crosses)) {
+            Self::Execute(address)
+        } else if write {
+            Self::Write(address)
+        } else {
+            Self::Read(address)
+        }
+    }
+
     const fn words(self) -> (u64, u64) {
         match self {
             Self::Read(address) => (0, address),
@@ -387,6 +408,17 @@ mod tests {
             prop_assert_eq!((id.serial(), id.index()), (serial, index));
             prop_assert_eq!(IcId::from_word(id.word()), id);
         }
+    }
+
+    #[test]
+    fn a_page_fault_at_the_instruction_itself_is_an_execution() {
+        let kind = |address, write| FaultKind::page_fault(0x1ff9, address, write, false);
+        assert_eq!(kind(0x1ff9, false), FaultKind::Execute(0x1ff9));
+        assert_eq!(kind(0x2000, false), FaultKind::Execute(0x2000));
+        assert_eq!(kind(0x2008, false), FaultKind::Read(0x2008));
+        assert_eq!(kind(0x3000, false), FaultKind::Read(0x3000));
+        assert_eq!(kind(0x1ff9, true), FaultKind::Write(0x1ff9));
+        assert_eq!(kind(0, false), FaultKind::Read(0));
     }
 
     #[test]

@@ -44,15 +44,10 @@ pub fn describe(fault: &Fault) -> xos_protocol::Fault {
         }
         Fault::VmFault(fault) => {
             let fault = fault.inner();
-            let address = fault.get_Addr();
-            let kind = if fault.get_PrefetchFault() != 0 {
-                FaultKind::Execute(address)
-            } else if fault.get_FSR() & WRITE != 0 {
-                FaultKind::Write(address)
-            } else {
-                FaultKind::Read(address)
-            };
-            (fault.get_IP(), kind)
+            let (ip, write) = (fault.get_IP(), fault.get_FSR() & WRITE != 0);
+            let fetch = fault.get_PrefetchFault() != 0;
+            let kind = FaultKind::page_fault(ip, fault.get_Addr(), write, fetch);
+            (ip, kind)
         }
     };
     xos_protocol::Fault { ip, kind }

@@ -219,16 +219,11 @@ fn what(fault: &KernelFault) -> Option<Fault> {
         },
         KernelFault::VmFault(fault) => {
             let raw = fault.inner();
-            let address = raw.get_Addr();
+            let (ip, write) = (raw.get_IP(), raw.get_FSR() & WRITE != 0);
+            let fetch = raw.get_PrefetchFault() != 0;
             Fault {
-                ip: raw.get_IP(),
-                kind: if raw.get_PrefetchFault() != 0 {
-                    FaultKind::Execute(address)
-                } else if raw.get_FSR() & WRITE != 0 {
-                    FaultKind::Write(address)
-                } else {
-                    FaultKind::Read(address)
-                },
+                ip,
+                kind: FaultKind::page_fault(ip, raw.get_Addr(), write, fetch),
             }
         }
     })
