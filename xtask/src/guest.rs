@@ -3,7 +3,7 @@
 //! [`xos_runtime::flags`].
 
 use crate::kernel;
-use crate::workspace::{Program, Workspace, cargo, progress, run};
+use crate::workspace::{Program, Workspace, cargo, progress, progress_step, run};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, MetadataCommand};
 use sel4_kernel::{Flavour, Prefix, SEL4_PREFIX};
@@ -92,11 +92,7 @@ impl Builder {
         // One after the other: built together, all would get the features that any of them asks
         // for, and a program without a heap would be linked with code that needs one.
         for (number, (package, programs)) in packages.iter().enumerate() {
-            progress(&format!(
-                "building {package} ({} of {})",
-                number + 1,
-                packages.len()
-            ));
+            progress_step(&format!("building {package}"), number + 1, packages.len());
             let mut command = self.cargo("build");
             command.args(["--quiet", "--profile", PROFILE, "--package", package]);
             for program in programs {

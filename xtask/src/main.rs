@@ -90,7 +90,8 @@ struct Machine {
     /// Main memory, MiB.
     #[arg(long, default_value_t = Qemu::default().memory)]
     memory: u32,
-    /// Without a terminal: give up when nothing was printed for so many seconds.
+    /// Give up when nothing was printed for so many seconds. On a terminal only until the first
+    /// prompt.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -282,12 +283,14 @@ fn command(command: Command) -> Result<ExitCode> {
 fn run(options: &Run) -> Result<ExitCode> {
     let builder = options.machine.flavour.builder(Flavour::Release)?;
     let image = options.system.pack(&builder, "run", &[])?;
-    show(
-        &image,
-        &options.machine,
-        options.expect.clone(),
-        options.expect.is_none(),
-    )
+    let feed = options.expect.is_none();
+    // Of a system of the user's nobody knows whether it has a prompt, or a word to say.
+    let boot = options
+        .system
+        .system
+        .is_none()
+        .then(|| options.machine.silence());
+    show(&image, &options.machine, options.expect.clone(), feed, boot)
 }
 
 fn boot(options: &Boot) -> Result<ExitCode> {
@@ -302,11 +305,24 @@ fn boot(options: &Boot) -> Result<ExitCode> {
         None => bail!("choose one of its programs with --bin: {}", names()),
     };
     let image = pack::root_task(&builder, "boot", program)?;
-    show(&image, &options.machine, options.expect.clone(), false)
+    show(
+        &image,
+        &options.machine,
+        options.expect.clone(),
+        false,
+        None,
+    )
 }
 
-/// Boots an image on the terminal, or without one.
-fn show(image: &Image, options: &Machine, expect: Option<String>, feed: bool) -> Result<ExitCode> {
+/// Boots an image on the terminal, or without one. See [`run::interactive`] for `boot` and
+/// [`Unattended`] for the others.
+fn show(
+    image: &Image,
+    options: &Machine,
+    expect: Option<String>,
+    feed: bool,
+    boot: Option<Duration>,
+) -> Result<ExitCode> {
     let terminal = tty::is_terminal() && expect.is_none();
     progress(if terminal {
         "booting; leave with Ctrl-A x"
@@ -315,7 +331,7 @@ fn show(image: &Image, options: &Machine, expect: Option<String>, feed: bool) ->
     });
     let machine = image.boot(&options.qemu())?;
     let how = if terminal {
-        run::interactive(machine, image.symbols())?
+        run::interactive(machine, image.symbols(), boot)?
     } else {
         let options = Unattended {
             silence: options.silence(),
@@ -415,4 +431,47 @@ fn bench(options: &Bench) -> Result<()> {
     fs::write(&path, bench::with_notes(&report, before.as_deref()))
         .with_context(|| format!("cannot write {}", path.display()))?;
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["xtask"].into_iter().chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_make_says_is_understood() {
+        for line in [
+            "deps",
+            "check",
+            "test",
+            "test -- name",
+            "bench",
+            "graph",
+            "run --flavour debug --system a.system --add a=b --add c=d",
+            "exec --add a=b -- --list",
+            "boot --root-task a/Cargo.toml --expect TEST_PASS",
+            "kernel --flavour debug",
+            "symbolize 0x201000 a.elf",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_told_in_its_own_words() {
+        let error = |line| parse(line).unwrap_err().to_string();
+        assert!(error("run --flavour fast").contains("there are release and debug"));
+        assert!(error("run --add a=../b").contains("`..` is not allowed"));
+        assert!(error("run --add a").contains("HOST=GUEST"));
+        assert!(error("symbolize xyz a.elf").contains("xyz"));
+    }
 }

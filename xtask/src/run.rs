@@ -184,9 +184,15 @@ fn send_lines(mut input: impl BufRead + Send + 'static, machine: &Machine) {
 }
 
 /// Runs a machine on the user's terminal until it powers off or the user leaves with Ctrl-A x.
-/// `None` if the user left.
-pub fn interactive(mut machine: Machine, symbols: &Symbols) -> Result<Option<PowerOff>, SimError> {
+/// `None` if the user left. With `boot`, it is an error if nothing is printed for that long before
+/// the first prompt; after it, the guest may wait for the user for ever.
+pub fn interactive(
+    mut machine: Machine,
+    symbols: &Symbols,
+    boot: Option<Duration>,
+) -> Result<Option<PowerOff>, SimError> {
     let _raw = RawTerminal::enter().map_err(io::Error::from)?;
+    machine.is_shown();
     let sender = machine.sender();
     std::thread::spawn(move || {
         let mut escape = EscapeKey::default();
@@ -210,14 +216,20 @@ pub fn interactive(mut machine: Machine, symbols: &Symbols) -> Result<Option<Pow
     });
     let mut explainer = Explainer::new(symbols);
     let mut stdout = io::stdout();
+    let mut within = boot;
     loop {
-        match machine.next(None, "power-off")? {
+        match machine.next(within, "the monitor's first prompt")? {
             Event::Text(text) => {
                 stdout.write_all(&explainer.feed(&text))?;
                 stdout.flush()?;
             }
             Event::Input(bytes) => machine.send(&bytes)?,
-            Event::Frame(_) | Event::InputEnd => {}
+            Event::Frame(line) => {
+                if Frame::parse(&line) == Some(Frame::Prompt) {
+                    within = None;
+                }
+            }
+            Event::InputEnd => {}
             Event::Quit => return Ok(None),
             Event::Off(how) => return Ok(Some(how)),
         }

@@ -5,7 +5,6 @@ use crate::deps::find_program;
 use crate::guest::Builder;
 use crate::workspace::{Workspace, cargo, progress};
 use anyhow::{Context, Result, bail};
-use cargo_metadata::TargetKind;
 use sel4_kernel::{Flavour, SEL4_PREFIX};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::process::{Command, Stdio};
@@ -119,7 +118,7 @@ pub fn test(selection: &Selection) -> Result<()> {
     }
 }
 
-/// All libraries' unit tests and all integration tests that boot nothing.
+/// The unit tests of all libraries and host programs, and all integration tests that boot nothing.
 fn host(workspace: &Workspace, selection: &Selection) -> Command {
     let mut command = cargo();
     let nextest = find_program("cargo-nextest").is_some();
@@ -138,9 +137,14 @@ fn host(workspace: &Workspace, selection: &Selection) -> Command {
         .filter(|package| package.name != GUEST_TESTS)
     {
         for target in &package.targets {
-            if target.kind.contains(&TargetKind::Test) {
-                command.args(["--package", &package.id.repr, "--test", &target.name]);
-            }
+            let kind = if target.is_test() {
+                "--test"
+            } else if target.is_bin() {
+                "--bin"
+            } else {
+                continue;
+            };
+            command.args(["--package", &package.id.repr, kind, &target.name]);
         }
     }
     match (&selection.filter, nextest) {

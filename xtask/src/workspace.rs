@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -189,6 +190,16 @@ pub fn run(command: &mut Command, doing: &str) -> Result<()> {
 /// Tells the user what takes time.
 pub fn progress(doing: &str) {
     eprintln!("xtask: {doing}");
+}
+
+/// Tells the user about one of several steps. On a terminal each takes the place of the one before.
+pub fn progress_step(doing: &str, number: usize, of: usize) {
+    let (start, end) = match io::stderr().is_terminal() {
+        true if number < of => ("\r\x1b[K", ""),
+        true => ("\r\x1b[K", "\n"),
+        false => ("", "\n"),
+    };
+    eprint!("{start}xtask: {doing} ({number} of {of}){end}");
 }
 
 #[cfg(test)]
