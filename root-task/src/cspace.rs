@@ -142,6 +142,11 @@ impl Role {
         self.to_manager.is_some()
     }
 
+    /// Whether it is the manager's supervisor.
+    pub const fn supervises(&self) -> bool {
+        matches!(self.to_manager, Some((_, 0)))
+    }
+
     /// Radix of its root CNode.
     pub const fn root_radix(&self) -> u32 {
         if self.manager {
@@ -207,6 +212,8 @@ pub struct Domains<'a> {
     pub objects: &'a [Objects],
     /// The root task's endpoint.
     pub supervisor: usize,
+    /// The kernel's pool of address space identifiers.
+    pub asid_pool: usize,
 }
 
 impl Domains<'_> {
@@ -255,6 +262,9 @@ impl Domains<'_> {
         grants.push(slot(node::NOTIFICATION, own.notification, Rights::ALL, 0));
         if role.composes() {
             grants.push(slot(node::ROOT, own.root, Rights::ALL, 0));
+        }
+        if role.supervises() {
+            grants.push(slot(node::ASID_POOL, self.asid_pool, Rights::ALL, 0));
         }
         if let Some(replies) = own.replies {
             grants.push(slot(node::REPLIES, replies, Rights::ALL, 0));
@@ -343,6 +353,7 @@ mod tests {
     use xos_image::{IoPorts, Irq, IrqSource, MANAGER_NAME, Parent};
 
     const SUPERVISOR: usize = 999;
+    const ASID_POOL: usize = 998;
 
     fn objects(system: &SystemImage, roles: &[Role]) -> Vec<Objects> {
         (0..system.domains.len())
@@ -371,6 +382,7 @@ mod tests {
             roles: &roles,
             objects: &objects,
             supervisor: SUPERVISOR,
+            asid_pool: ASID_POOL,
         };
         (domains.held(index, &irqs), objects)
     }
@@ -472,6 +484,18 @@ mod tests {
     }
 
     #[test]
+    fn the_managers_channel_0_alone_comes_with_address_space_identifiers() {
+        let mut system = testing::system(&[MANAGER_NAME, "supervisor", "b"]);
+        system.channels.push(channel(end(0, 0), end(1, 0)));
+        system.channels.push(channel(end(0, 1), end(2, 0)));
+        let source = |index| {
+            let (grants, objects) = held(&system, index);
+            plain(&grants, &objects[index], node::ASID_POOL).map(|grant| grant.source)
+        };
+        assert_eq!((source(1), source(2)), (Some(ASID_POOL), None));
+    }
+
+    #[test]
     fn the_manager_finds_its_pool_and_its_microkit_slots() {
         let mut system = testing::system(&[MANAGER_NAME, "b"]);
         system.channels.push(channel(end(0, 4), end(1, 7)));
@@ -540,6 +564,7 @@ mod tests {
             roles: &roles,
             objects: &objects,
             supervisor: SUPERVISOR,
+            asid_pool: ASID_POOL,
         };
         let ports = domains.io_ports(0);
         assert_eq!((ports[0].to.index, ports[0].last), (253, 0x3ff));
@@ -572,6 +597,7 @@ mod tests {
                 roles: &roles,
                 objects: &objects,
                 supervisor: SUPERVISOR,
+                asid_pool: ASID_POOL,
             };
             let places = grants.iter().map(|grant| grant.to);
             let ports = domains.io_ports(index);

@@ -343,6 +343,7 @@ impl Plan {
             roles: &roles,
             objects: &objects,
             supervisor,
+            asid_pool: machine.asid_pool,
         };
         for (index, domain) in domains.iter_mut().enumerate() {
             domain.objects = objects[index];

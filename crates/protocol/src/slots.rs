@@ -83,6 +83,12 @@ pub mod domain {
     pub const REPLIES: u64 = 7;
     /// The domain's own TCB is not given; its bound notification is here.
     pub const NOTIFICATION: u64 = 8;
+    /// A copy of the address space identifiers that the kernel made at boot, for the supervisor alone
+    /// (channel 0 at `ic_manager`). The supervisor is trusted, so it may build address spaces by hand, of
+    /// memory that it is charged for like everybody else; a benchmark does, to have something to
+    /// compare the system with. The manager makes pools of its own and copes with this one being
+    /// fuller than it knows.
+    pub const ASID_POOL: u64 = 9;
 
     /// Root slot of the same replies node, so that reply `i` is [`super::cptr`]`(REPLIES_ROOT, i)`.
     pub const REPLIES_ROOT: u32 = 1;
