@@ -32,12 +32,12 @@ pub enum TreeError {
         why: &'static str,
     },
     /// A file of the host cannot be read.
-    #[error("cannot add {path}: {source}")]
+    #[error("cannot add {path}: {error}")]
     Host {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// Something that is neither a file nor a folder.
     #[error("cannot add {0}: it is neither a file nor a folder")]
@@ -58,7 +58,7 @@ pub enum TreeError {
     FileAndFolder(GuestPath),
     /// The archive could not be written.
     #[error("cannot write the archive: {0}")]
-    Archive(#[source] io::Error),
+    Archive(io::Error),
 }
 
 /// A file's path in the guest: relative to its root, without empty, `.` and `..` components, at
@@ -179,9 +179,9 @@ impl Tree {
     }
 
     fn add_host(&mut self, host: &Path, guest: &GuestPath, depth: usize) -> Result<(), TreeError> {
-        let io_error = |source| TreeError::Host {
+        let io_error = |error| TreeError::Host {
             path: host.to_owned(),
-            source,
+            error,
         };
         // Links are followed, so that they end as plain files; a cycle of them ends at MAX_DEPTH.
         let metadata = fs::metadata(host).map_err(io_error)?;
@@ -242,9 +242,9 @@ impl Tree {
                     let mut data = Vec::new();
                     File::open(path)
                         .and_then(|mut file| file.read_to_end(&mut data))
-                        .map_err(|source| TreeError::Host {
+                        .map_err(|error| TreeError::Host {
                             path: path.clone(),
-                            source,
+                            error,
                         })?;
                     (if *executable { 0o755 } else { 0o644 }, data)
                 }

@@ -29,12 +29,12 @@ const EXIT_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
     /// The simulator could not be started.
-    #[error("cannot start the simulator {program}: {source}; `make deps` installs it")]
+    #[error("cannot start the simulator {program}: {error}; `make deps` installs it")]
     Start {
         /// The simulator's program.
         program: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// Nothing that was waited for happened in time.
     #[error(
@@ -61,7 +61,14 @@ pub enum SimError {
     },
     /// The simulator's process could not be controlled.
     #[error("cannot talk to the simulator: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+// Messages include what the system said, so it is no source beside them that would be shown again.
+impl From<io::Error> for SimError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 fn seconds(time: Duration) -> String {
@@ -163,7 +170,7 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|source| SimError::Start { program, source })?;
+            .map_err(|error| SimError::Start { program, error })?;
         let missing = || io::Error::other("the serial line is not connected");
         let serial = child.stdin.take().ok_or_else(missing)?;
         let mut output = child.stdout.take().ok_or_else(missing)?;
