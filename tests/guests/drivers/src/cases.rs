@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-2-Clause
+cases! {
+    time_goes_on_and_never_back,
+    a_sleep_is_never_short_and_little_longer,
+    an_endless_sleep_keeps_nobody_else_waiting,
+    sleepers_wake_in_the_order_of_their_deadlines,
+    an_alarm_notifies_at_its_time_and_once,
+    an_alarm_that_was_cancelled_does_not_notify,
+    the_date_is_that_of_the_machine,
+    what_the_timer_does_not_know_is_refused,
+    a_session_sleeps_and_has_no_alarm,
+    a_message_of_any_length_is_taken_whole,
+    output_of_two_clients_leaves_whatever_its_amount,
+    a_flush_returns_when_all_has_left,
+    reading_without_waiting_gives_nothing_when_nothing_was_typed,
+    a_count_beyond_the_message_is_refused,
+    what_the_console_does_not_know_is_refused,
+    only_the_supervisor_is_told_of_the_interrupt_character,
+    the_console_is_opened_by_name,
+}
