@@ -84,8 +84,9 @@ pub const USER_START: u64 = PAGE_SIZE;
 pub const USER_END: u64 = 0x7fff_c000_0000;
 /// Where a domain's IPC buffer is mapped; its page is the last of a 2 MiB block.
 pub const IPC_BUFFER_VADDR: u64 = 0x7fff_ffdf_f000;
-/// One past a domain's stack, which grows down from here for [`Domain::stack_size`] bytes. The page
-/// between stack and IPC buffer, and everything below the stack, stays unmapped.
+/// One past a domain's stack, which grows down from here for [`Domain::stack_size`] bytes. Everything
+/// below the stack stays unmapped; the page between stack and IPC buffer is the builder's, mapped
+/// read-only (what a dead domain's thread is made to run).
 pub const STACK_TOP: u64 = IPC_BUFFER_VADDR - PAGE_SIZE;
 
 /// The domain of this name gets all remaining untyped memory, device memory, and control over

@@ -70,7 +70,8 @@ pub enum Op {
     Budget,
     /// Only the supervisor. Reply: [`Free`]: what the manager has left, for accounting to the byte and slot.
     Free,
-    /// Only the supervisor. Word 0: exit code for the simulator. Ends the machine; there is no reply but a refusal.
+    /// Only the supervisor. Word 0: 0 for success, anything else for a failure. Ends the machine; there is no
+    /// reply but a refusal.
     PowerOff,
     /// Word 0: [`IcId`] of an IC that the caller created. It has ended by itself and is kept only until
     /// someone has asked how: its state becomes [`IcState::Dead`], its watchers are signalled. A factory

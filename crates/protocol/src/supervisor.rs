@@ -18,7 +18,7 @@ ops! {
         NextCrash,
         /// Word 0: index of a boot domain whose ICs are disposed of: it can be restarted.
         Disposed,
-        /// Word 0: exit code for the simulator. Ends the machine. No reply.
+        /// Word 0: 0 for success, anything else for a failure. Ends the machine. No reply.
         PowerOff,
     }
 }
