@@ -50,14 +50,69 @@ macro_rules! cases {
 }
 
 /// All suites.
-pub const SUITES: &[Suite] = &[Suite {
-    name: "bindings",
-    boots: Boots::RootTask("test-bindings"),
-    cases: include!("../guests/bindings/src/cases.rs"),
-    programs: &[],
-    limit: Duration::from_secs(60),
-    count_instructions: false,
-}];
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "bindings",
+        boots: Boots::RootTask("test-bindings"),
+        cases: include!("../guests/bindings/src/cases.rs"),
+        programs: &[],
+        limit: Duration::from_secs(60),
+        count_instructions: false,
+    },
+    Suite {
+        name: "supervision",
+        boots: Boots::System("tests/guests/domains/supervision.system"),
+        cases: include!("../guests/domains/supervision.rs"),
+        programs: &[],
+        limit: Duration::from_secs(120),
+        count_instructions: false,
+    },
+    Suite {
+        name: "handover",
+        boots: Boots::System("tests/guests/domains/handover.system"),
+        cases: include!("../guests/domains/handover.rs"),
+        programs: &[],
+        limit: Duration::from_secs(60),
+        count_instructions: false,
+    },
+];
+
+/// A system that fails as a whole, which is what is tested.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing {
+    /// What the test is called.
+    pub name: &'static str,
+    /// The system description, its path from the workspace's folder.
+    pub description: &'static str,
+    /// What it prints before the machine powers off with a failure, in this order.
+    pub prints: &'static [&'static str],
+    /// How long nothing may be printed.
+    pub silence: Duration,
+}
+
+/// All that fail.
+pub const FAILING: &[Failing] = &[
+    Failing {
+        name: "root_task::the_managers_crash_is_reported_and_ends_the_machine",
+        description: "tests/guests/domains/doomed.system",
+        prints: &[
+            "crash: ic_manager: panic",
+            ", rip=0x",
+            ", rsp=0x7fff",
+            "rax=786f735f70616e63",
+            "panicked at ",
+            "last words",
+            "on two lines",
+        ],
+        silence: Duration::from_secs(30),
+    },
+    Failing {
+        name: "root_task::a_system_that_cannot_be_built_is_refused_with_the_reason",
+        description: "tests/guests/domains/impossible.system",
+        prints: &["root-task: region apic: physical address 0xfee00000 is not there"],
+        silence: Duration::from_secs(30),
+    },
+];
 
 /// Something that a user brings, written to the rust-sel4 crates: built against ours and booted on
 /// the debug kernel, which prints for it.

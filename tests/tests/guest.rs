@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sel4_kernel::Flavour;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use xos_tests::{BROUGHT, Boots, Brought, SUITES, Suite};
+use xos_tests::{BROUGHT, Boots, Brought, FAILING, Failing, SUITES, Suite};
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
 use xtask::run::{self, Unattended};
 use xtask::sim::qemu::Qemu;
+use xtask::sim::{Event, PowerOff};
 use xtask::suite::{self, Verdict, WHOLE};
 
 /// Machines that run at the same time: each is busy with one core of the host.
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
                 boot.verdict(case).map_err(Failed::from)
             }));
         }
+    }
+    for failing in FAILING {
+        let run = || run_failing(failing).map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(failing.name, run));
     }
     for brought in BROUGHT {
         let run = || run_brought(brought).map_err(|error| Failed::from(format!("{error:#}")));
@@ -170,6 +175,42 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
             pack::root_task(builder, suite.name, &builder.programs_folder().join(name))
         }
     }
+}
+
+/// Boots a system that fails, and compares what it prints.
+fn run_failing(failing: &Failing) -> Result<()> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let image = pack::system(
+        builder,
+        &Recipe {
+            name: &failing.name.replace("::", "-"),
+            description: &builder.workspace().root.join(failing.description),
+            search: &[],
+            additions: &[],
+            texts: &[],
+            tests: &[],
+        },
+    )?;
+    let _machine = Permit::take();
+    let mut machine = image.boot(&Qemu::default())?;
+    let mut printed = Vec::new();
+    let end = loop {
+        match machine.next(Some(failing.silence), "the machine's end")? {
+            Event::Text(text) => printed.extend(text),
+            Event::Off(how) => break how,
+            _ => {}
+        }
+    };
+    let printed = String::from_utf8_lossy(&printed);
+    let mut rest = &*printed;
+    for text in failing.prints {
+        let found = rest.split_once(text);
+        rest = found
+            .with_context(|| format!("{text:?} was not printed, or not in its place:\n{printed}"))?
+            .1;
+    }
+    ensure!(end == PowerOff::Failure, "the machine {end}");
+    Ok(())
 }
 
 /// Builds and boots what a user brings, and waits for its last words.
