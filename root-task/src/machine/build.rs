@@ -219,7 +219,7 @@ fn map(run: &Run, vspace: cap::VSpace) -> Result {
             .frame_map(
                 vspace,
                 (run.span.vaddr + (page << run.span.page_bits)) as usize,
-                rights.clone(),
+                rights,
                 attributes,
             )
             .doing("map a frame", slot)?;

@@ -89,7 +89,7 @@ impl Watch<'_> {
             .tcb_read_all_registers(true)
             .map(|context| registers(&context))
             .unwrap_or_default();
-        let mut fault = fault.and_then(|fault| what(fault));
+        let mut fault = fault.and_then(what);
         let mut buffer = [0; panic_report::MAX_LEN];
         let mut message = "";
         let last_words = PanicReport::from_registers(registers.rax, registers.rdi, registers.rsi);

@@ -4,7 +4,7 @@
 #![no_main]
 
 use sel4_microkit::{Handler, NullHandler, protection_domain};
-use test_domains::{HEAP_SIZE, Deed, Note, read};
+use test_domains::{Deed, HEAP_SIZE, Note, read};
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> impl Handler {

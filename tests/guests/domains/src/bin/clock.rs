@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, IoPort, protection_domain};
-use test_domains::{HEAP_SIZE, Deed, Note, note};
+use test_domains::{Deed, HEAP_SIZE, Note, note};
 
 const IRQ: Channel = Channel::new(8);
 const PORTS: IoPort = IoPort::new(0);

@@ -8,7 +8,7 @@ use sel4_microkit::{
     Channel, Child, Handler, IoPort, MessageInfo, NullHandler, abi, get_mr, panicking,
     protection_domain, set_mr,
 };
-use test_domains::{HEAP_SIZE, Ask, Deed, Note, Serial, got, power_off, read, until, write};
+use test_domains::{Ask, Deed, HEAP_SIZE, Note, Serial, got, power_off, read, until, write};
 use xos_protocol::Error;
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
@@ -96,7 +96,11 @@ fn physical_memory_is_where_the_description_says(_: &mut Context) -> Outcome {
     // SAFETY: the description maps it there; the BIOS keeps its tables at 0xf0000 in the PC.
     let firmware = unsafe { core::slice::from_raw_parts(FIRMWARE as *const u8, FIRMWARE_SIZE) };
     // ACPI specification, 5.2.5.1: on a 16-byte boundary.
-    check!(firmware.chunks(16).any(|line| line.starts_with(b"RSD PTR ")))
+    check!(
+        firmware
+            .chunks(16)
+            .any(|line| line.starts_with(b"RSD PTR "))
+    )
 }
 
 fn a_region_is_the_same_memory_in_all_who_map_it(_: &mut Context) -> Outcome {
@@ -151,9 +155,7 @@ fn a_crash_leaves_other_servers_as_they_were(_: &mut Context) -> Outcome {
     check_eq!(ask(SERVERS[0], Ask::Count, 0), (0, calls + 1))
 }
 
-fn queued_callers_are_served_by_the_next_instance(
-    _: &mut Context,
-) -> Outcome {
+fn queued_callers_are_served_by_the_next_instance(_: &mut Context) -> Outcome {
     for answer in [Note::AnswerA, Note::AnswerB] {
         write(answer, 0);
     }

@@ -8,9 +8,7 @@ use sel4::{
     AbsoluteCPtr, CapRights, CapType, ObjectBlueprint, ObjectBlueprintX64, ObjectBlueprintX86, cap,
     cap_type,
 };
-use sel4_microkit::{
-    Handler, NullHandler, abi, get_mr, panicking, protection_domain, set_mr,
-};
+use sel4_microkit::{Handler, NullHandler, abi, get_mr, panicking, protection_domain, set_mr};
 use test_domains::{Ask, Deed, HEAP_SIZE, Note, Serial, got, power_off, read, until, write};
 use xos_protocol::slots::DOMAIN_ROOT_RADIX;
 use xos_protocol::supervisor::{BootDomain, Op, SIGNAL, boot};
@@ -32,7 +30,10 @@ fn init() -> impl Handler {
     });
     // SAFETY: the root task maps its information there.
     let info = unsafe {
-        slice::from_raw_parts(boot::INFO_VADDR as *const u8, boot::INFO_PAGES as usize * 4096)
+        slice::from_raw_parts(
+            boot::INFO_VADDR as *const u8,
+            boot::INFO_PAGES as usize * 4096,
+        )
     };
     let (boot, _) = postcard::take_from_bytes(info).expect("start information");
     let free = boot::FIRST_FREE;
@@ -114,8 +115,7 @@ impl Context {
 
 fn retype(untyped: u32, blueprint: ObjectBlueprint, to: u32) -> sel4::Result<()> {
     let node = cap::CNode::from_bits(boot::POOL).absolute_cptr_for_self();
-    in_pool::<cap_type::Untyped>(untyped)
-        .untyped_retype(&blueprint, &node, to as usize, 1)
+    in_pool::<cap_type::Untyped>(untyped).untyped_retype(&blueprint, &node, to as usize, 1)
 }
 
 fn the_start_information_names_all_domains(context: &mut Context) -> Outcome {

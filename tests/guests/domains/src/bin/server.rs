@@ -8,7 +8,7 @@ use sel4::cap;
 use sel4_microkit::{
     Channel, Handler, Infallible, MessageInfo, abi, get_mr, ipc, protection_domain, set_mr,
 };
-use test_domains::{HEAP_SIZE, Ask, Deed, Note, note};
+use test_domains::{Ask, Deed, HEAP_SIZE, Note, note};
 use xos_protocol::slots::{cptr, domain};
 
 /// What both counters begin with in every instance: one in memory with contents, one without.
