@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The supervisor's loop: receives, decides ([`xos_root_task::supervise`]), carries out.
 
-use sel4::{Fault as KernelFault, MessageInfo, cap, cap_type};
+use sel4::{CapRights, Fault as KernelFault, MessageInfo, cap, cap_type};
 use xos_protocol::ic::{Fault, FaultKind};
 use xos_root_task::cspace::REPLIES_RADIX;
 use xos_root_task::report::{Crash, Decision, Registers};
@@ -147,14 +147,20 @@ impl Watch<'_> {
     /// The domain could have put anything there; sending it a message without waiting is no more than
     /// the domain could have done itself.
     fn drain(&self, domain: usize) {
-        let Some(replies) = self.builder.plan.domains[domain].objects.replies else {
+        let objects = &self.builder.plan.domains[domain].objects;
+        let Some(replies) = objects.replies else {
             return;
         };
         let scratch = self.builder.plan.own.scratch;
+        let probe = own(objects.notification);
         for index in 0..1 << REPLIES_RADIX {
             let slot = cap_in::<cap_type::CNode>(replies)
                 .absolute_cptr_from_bits_with_depth(index, REPLIES_RADIX as usize);
-            if own(scratch).move_(&slot).is_ok() {
+            // Only an empty slot takes this. (To try to move what is not there is as good, but for
+            // the line that debug kernels print each time.)
+            if slot.copy(&probe, CapRights::none()).is_ok() {
+                let _ = slot.delete();
+            } else if own(scratch).move_(&slot).is_ok() {
                 cap_in::<cap_type::Unspecified>(scratch).nb_send(stub::died());
                 // A reply capability is gone with its use. Deleting what is not there does nothing.
                 let _ = own(scratch).delete();
