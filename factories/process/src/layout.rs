@@ -3,6 +3,8 @@
 
 use heapless::Vec;
 use xos_protocol::manager::PAGE;
+use xos_protocol::start::{THREAD_POINTER, TLS_BYTES};
+use xos_runtime::tls::TlsLayout;
 
 use crate::program::{Program, Segment};
 
@@ -89,6 +91,17 @@ impl Tables {
     }
 }
 
+/// Where a process's thread-local variables lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// First address of the block.
+    pub start: u64,
+    /// Where the initial image begins in it.
+    pub image: u64,
+    /// The thread pointer, behind the block.
+    pub pointer: u64,
+}
+
 /// Where stack, IPC buffer and start information lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -96,6 +109,10 @@ pub struct Layout {
     pub stack_low: u64,
     /// Address behind the stack.
     pub stack_top: u64,
+    /// Thread-local variables, at the top of the stack.
+    pub tls: Option<Block>,
+    /// Pages of the stack mapped at once.
+    eager_stack: u64,
     /// The IPC buffer's page.
     pub ipc_buffer: u64,
     /// The start information's page; mapped only when there is something to say.
@@ -113,12 +130,28 @@ impl Layout {
         if stack_pages > MAX_STACK_PAGES {
             return Err(TooLarge);
         }
+        let tls = program.tls.map(|tls| tls.layout);
+        // With what belongs to the thread pointer, and room for its alignment.
+        let tls_bytes =
+            |tls: TlsLayout| tls.thread_pointer() as u64 + TLS_BYTES + tls.align() as u64;
+        let tls_pages = tls.map_or(0, |tls| tls_bytes(tls).div_ceil(PAGE));
+        let stack_pages = stack_pages + tls_pages;
         // One guard page below the stack, and two pages above it.
         let top = (program.end() + (stack_pages + 3) * PAGE).next_multiple_of(TABLE_SPAN);
         let stack_top = top - 2 * PAGE;
         Ok(Self {
             stack_low: stack_top - stack_pages * PAGE,
             stack_top,
+            tls: tls.map(|tls| {
+                let pointer = (stack_top - TLS_BYTES) & !(tls.align() as u64 - 1);
+                let start = pointer - tls.thread_pointer() as u64;
+                Block {
+                    start,
+                    image: start + tls.image() as u64,
+                    pointer,
+                }
+            }),
+            eager_stack: EAGER_STACK_PAGES + tls_pages,
             ipc_buffer: stack_top,
             start_info: stack_top + PAGE,
         })
@@ -162,9 +195,8 @@ impl Layout {
                     },
                 })
             });
-        let stack_pages = EAGER_STACK_PAGES.min((self.stack_top - self.stack_low) / PAGE);
-        let first = self.stack_top - stack_pages * PAGE;
-        let own = stack_pages + 1 + start_info as u64;
+        let first = self.stack_top - self.eager_stack * PAGE;
+        let own = self.eager_stack + 1 + start_info as u64;
         image.chain((0..own).map(move |page| Page {
             address: first + page * PAGE,
             content: Content::Zero,
@@ -186,19 +218,51 @@ impl Layout {
     /// Whether a touch of `address` is to be answered with a fresh zero page: the rest of the stack, and
     /// the zero pages of writable segments.
     pub fn is_lazy(&self, program: &Program, address: u64) -> bool {
-        let page = address & !(PAGE - 1);
-        (self.stack_low..self.stack_top).contains(&page)
-            || program
-                .segments
-                .iter()
-                .any(|s| s.writable && (s.start + eager(s) * PAGE..s.end).contains(&page))
+        self.lazy_ranges(program)
+            .any(|(start, end)| (start..end).contains(&address))
     }
 
     /// Pages that may still be taken by touching them.
     pub fn lazy_pages(&self, program: &Program) -> u64 {
-        let stack = (self.stack_top - self.stack_low) / PAGE;
-        let image: u64 = program.segments.iter().map(|s| s.pages() - eager(s)).sum();
-        image + stack - EAGER_STACK_PAGES.min(stack)
+        self.lazy_ranges(program)
+            .map(|(start, end)| (end - start) / PAGE)
+            .sum()
+    }
+
+    /// Paging structures that they may take, beyond those that are there from the start; a few more at most.
+    pub fn lazy_tables(&self, program: &Program, tables: &Tables) -> u64 {
+        self.lazy_ranges(program)
+            .filter(|(start, end)| start < end)
+            .map(|(start, end)| {
+                let spans = (end - 1) / TABLE_SPAN - start / TABLE_SPAN + 1;
+                let there = |address: u64| tables.tables.contains(&(address & !(TABLE_SPAN - 1)));
+                match spans {
+                    1 if there(start) => 0,
+                    // And the structures above them.
+                    _ => spans + spans.div_ceil(512) + 3,
+                }
+            })
+            .sum()
+    }
+
+    /// What is not mapped at the start and may be touched: first address, and the one behind the last.
+    fn lazy_ranges<'a>(&self, program: &'a Program) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let stack = (self.stack_low, self.stack_top - self.eager_stack * PAGE);
+        let image = program.segments.iter().filter(|s| s.writable);
+        image
+            .map(|s| (s.start + eager(s) * PAGE, s.end))
+            .chain([stack])
+    }
+
+    /// The thread pointer: behind the thread-local variables, or, if there are none, behind the IPC buffer.
+    pub fn thread_pointer(&self) -> u64 {
+        self.tls
+            .map_or(self.ipc_buffer + THREAD_POINTER, |tls| tls.pointer)
+    }
+
+    /// Where the stack begins: below the thread-local variables.
+    pub fn stack_start(&self) -> u64 {
+        self.tls.map_or(self.stack_top, |tls| tls.start) & !15
     }
 }
 
@@ -216,7 +280,9 @@ fn eager(segment: &Segment) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Tls;
     use proptest::prelude::*;
+    use xos_runtime::tls::TlsSegment;
 
     fn segment(start: u64, pages: u64, length: usize, writable: bool) -> Segment {
         Segment {
@@ -299,6 +365,46 @@ mod tests {
     }
 
     #[test]
+    fn thread_local_variables_are_at_the_top_of_the_stack_and_mapped_at_once() {
+        let mut program = program(&[segment(0x20_0000, 1, 0x10, false)]);
+        let plain = Layout::new(&program, 4).unwrap();
+        assert_eq!(plain.stack_start(), plain.stack_top);
+        let layout = TlsLayout::new(TlsSegment {
+            vaddr: 0x20_0000,
+            filesz: 8,
+            memsz: 0x1100,
+            align: 64,
+        });
+        program.tls = Some(Tls {
+            layout: layout.unwrap(),
+            offset: 0,
+            length: 8,
+        });
+        let layout = Layout::new(&program, 4).unwrap();
+        let tls = layout.tls.unwrap();
+        assert!(tls.start.is_multiple_of(64) && tls.pointer + TLS_BYTES <= layout.stack_top);
+        assert_eq!(tls.pointer - tls.image, 0x1100);
+        assert!(!layout.is_lazy(&program, layout.stack_start() - PAGE));
+        assert!(layout.is_lazy(&program, layout.stack_start() - 2 * PAGE));
+        assert_eq!(layout.lazy_pages(&program), 3);
+    }
+
+    #[test]
+    fn tables_for_lazy_pages_are_counted_where_there_are_none() {
+        let small = program(&[segment(0x20_0000, 1, 0x10, false)]);
+        let layout = Layout::new(&small, 0).unwrap();
+        let tables = layout.tables(&small, false).unwrap();
+        assert_eq!(layout.lazy_tables(&small, &tables), 0);
+        let large = program(&[
+            segment(0x20_0000, 1, 0x10, false),
+            segment(0x20_1000, 10_000, 0x10, true),
+        ]);
+        let layout = Layout::new(&large, 0).unwrap();
+        let tables = layout.tables(&large, false).unwrap();
+        assert!((20..30).contains(&layout.lazy_tables(&large, &tables)));
+    }
+
+    #[test]
     fn an_image_beyond_the_limit_is_refused() {
         let program = program(&[segment(0x20_0000, MAX_EAGER_PAGES + 1, 0x10, false)]);
         let layout = Layout::new(&program, 0).unwrap();
@@ -318,7 +424,7 @@ mod tests {
             let mut last = 0;
             for page in layout.eager_pages(&program, info) {
                 prop_assert!(page.address > last);
-                prop_assert!(!layout.is_lazy(&program, page.address) || page.address >= layout.stack_low);
+                prop_assert!(!layout.is_lazy(&program, page.address));
                 prop_assert!(tables.tables.contains(&(page.address & !(TABLE_SPAN - 1))));
                 last = page.address;
             }

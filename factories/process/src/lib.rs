@@ -29,5 +29,15 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod arena;
+pub mod compose;
+pub mod factory;
+pub mod files;
+pub mod images;
+pub mod kernel;
 pub mod layout;
+#[cfg(test)]
+mod model;
 pub mod program;
+#[cfg(test)]
+mod tests;

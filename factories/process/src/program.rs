@@ -9,6 +9,7 @@ use elf::abi;
 use elf::endian::LittleEndian;
 use heapless::Vec;
 use xos_protocol::manager::PAGE;
+use xos_runtime::tls::{TlsLayout, TlsSegment};
 
 /// Loadable segments that an image has at most.
 pub const MAX_SEGMENTS: usize = 16;
@@ -16,6 +17,9 @@ pub const MAX_SEGMENTS: usize = 16;
 pub const LOWEST: u64 = 0x1_0000;
 /// First address that no segment may reach: the rest of user space is for stacks, windows and shares.
 pub const HIGHEST: u64 = 0x0000_7000_0000_0000;
+
+/// Most bytes that thread-local variables take.
+pub const MAX_TLS: usize = 1 << 16;
 
 /// Why an image cannot be a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -103,14 +107,12 @@ impl Segment {
 /// The initial image of thread-local variables (`PT_TLS`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tls {
-    /// Its address in the image.
-    pub address: u64,
-    /// Bytes from the file.
-    pub file_size: u64,
-    /// Bytes in memory.
-    pub memory_size: u64,
-    /// Alignment, a power of two up to a page.
-    pub align: u64,
+    /// How a thread's block is laid out.
+    pub layout: TlsLayout,
+    /// Where in the file its image begins.
+    pub offset: usize,
+    /// How many bytes that is.
+    pub length: usize,
 }
 
 /// An image that can be a process.
@@ -149,36 +151,17 @@ impl Program {
                         .map_err(|_| ImageError::SegmentCount)?;
                 }
                 abi::PT_INTERP | abi::PT_DYNAMIC => return Err(ImageError::NotStatic),
-                abi::PT_TLS => {
-                    let fits = header.p_filesz <= header.p_memsz && header.p_memsz <= 1 << 16;
-                    let align = header.p_align.max(1);
-                    if !fits || !align.is_power_of_two() || align > PAGE || tls.is_some() {
+                abi::PT_TLS if header.p_memsz != 0 => {
+                    if tls.is_some() {
                         return Err(ImageError::Tls);
                     }
-                    tls = Some(Tls {
-                        address: header.p_vaddr,
-                        file_size: header.p_filesz,
-                        memory_size: header.p_memsz,
-                        align,
-                    });
+                    tls = Some(thread_local(&header, file.len())?);
                 }
                 _ => {}
             }
         }
         if segments.is_empty() {
             return Err(ImageError::SegmentCount);
-        }
-        if let Some(tls) = &tls {
-            let inside = |s: &Segment| {
-                tls.address >= s.start
-                    && tls
-                        .address
-                        .checked_add(tls.file_size)
-                        .is_some_and(|end| end <= s.end)
-            };
-            if tls.file_size != 0 && !segments.iter().any(inside) {
-                return Err(ImageError::Tls);
-            }
         }
         let entry = elf.ehdr.e_entry;
         if !segments
@@ -244,23 +227,49 @@ fn load_segment(
     })
 }
 
+fn thread_local(header: &elf::segment::ProgramHeader, file_len: usize) -> Result<Tls, ImageError> {
+    let word = |word: u64| usize::try_from(word).map_err(|_| ImageError::Tls);
+    let layout = TlsLayout::new(TlsSegment {
+        vaddr: word(header.p_vaddr)?,
+        filesz: word(header.p_filesz)?,
+        memsz: word(header.p_memsz)?,
+        align: word(header.p_align)?,
+    });
+    let (offset, length) = (word(header.p_offset)?, word(header.p_filesz)?);
+    match layout {
+        Ok(layout)
+            if layout.size() <= MAX_TLS
+                && offset
+                    .checked_add(length)
+                    .is_some_and(|end| end <= file_len) =>
+        {
+            Ok(Tls {
+                layout,
+                offset,
+                length,
+            })
+        }
+        _ => Err(ImageError::Tls),
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// One program header of a test image.
-    #[derive(Clone, Copy)]
-    struct Header {
-        kind: u32,
-        flags: u32,
-        offset: u64,
-        vaddr: u64,
-        filesz: u64,
-        memsz: u64,
+    #[derive(Clone, Copy, Debug)]
+    pub struct Header {
+        pub kind: u32,
+        pub flags: u32,
+        pub offset: u64,
+        pub vaddr: u64,
+        pub filesz: u64,
+        pub memsz: u64,
     }
 
-    const TEXT: Header = Header {
+    pub const TEXT: Header = Header {
         kind: abi::PT_LOAD,
         flags: 5,
         offset: 0,
@@ -268,7 +277,7 @@ mod tests {
         filesz: 0x1234,
         memsz: 0x1234,
     };
-    const DATA: Header = Header {
+    pub const DATA: Header = Header {
         kind: abi::PT_LOAD,
         flags: 6,
         offset: 0x1800,
@@ -277,8 +286,15 @@ mod tests {
         memsz: 0x5000,
     };
 
-    fn image(headers: &[Header], entry: u64) -> std::vec::Vec<u8> {
-        let mut file = std::vec![0u8; 0x2000];
+    /// An image of two pages with these program headers.
+    pub fn image(headers: &[Header], entry: u64) -> std::vec::Vec<u8> {
+        image_of(headers, entry, 0x2000)
+    }
+
+    /// An image of `length` bytes; those behind the headers are what `i % 251` makes of them.
+    pub fn image_of(headers: &[Header], entry: u64, length: usize) -> std::vec::Vec<u8> {
+        let mut file: std::vec::Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        file[..0x200].fill(0);
         let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &[0x7f, b'E', b'L', b'F', 2, 1, 1, 0]);
         put(16, &abi::ET_EXEC.to_le_bytes());
@@ -294,7 +310,8 @@ mod tests {
             let at = 64 + 56 * i;
             put(at, &h.kind.to_le_bytes());
             put(at + 4, &h.flags.to_le_bytes());
-            for (j, word) in [h.offset, h.vaddr, h.vaddr, h.filesz, h.memsz, PAGE]
+            let align = if h.kind == abi::PT_TLS { 16 } else { PAGE };
+            for (j, word) in [h.offset, h.vaddr, h.vaddr, h.filesz, h.memsz, align]
                 .into_iter()
                 .enumerate()
             {
@@ -427,6 +444,38 @@ mod tests {
             ]),
             ImageError::NotStatic
         );
+    }
+
+    pub const VARIABLES: Header = Header {
+        kind: abi::PT_TLS,
+        flags: 4,
+        offset: 0x1800,
+        vaddr: 0x20_3000,
+        filesz: 0x10,
+        memsz: 0x30,
+    };
+
+    #[test]
+    fn thread_local_variables_are_found_in_the_file() {
+        let program = Program::parse(&image(&[TEXT, DATA, VARIABLES], 0x20_0100)).unwrap();
+        let tls = program.tls.unwrap();
+        assert_eq!((tls.offset, tls.length), (0x1800, 0x10));
+        assert!(tls.layout.size() >= 0x30);
+    }
+
+    #[test]
+    fn malformed_thread_local_variables_are_refused() {
+        let shifted = |change: fn(&mut Header)| {
+            let mut header = VARIABLES;
+            change(&mut header);
+            error(&[TEXT, DATA, header])
+        };
+        assert_eq!(shifted(|h| h.filesz = 0x31), ImageError::Tls);
+        assert_eq!(shifted(|h| h.vaddr += 8), ImageError::Tls);
+        assert_eq!(shifted(|h| h.offset = 0x1ff8), ImageError::Tls);
+        assert_eq!(shifted(|h| h.offset = u64::MAX), ImageError::Tls);
+        assert_eq!(shifted(|h| h.memsz = 1 << 17), ImageError::Tls);
+        assert_eq!(error(&[TEXT, VARIABLES, VARIABLES]), ImageError::Tls);
     }
 
     #[test]

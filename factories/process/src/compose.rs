@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Composes a process: from a specification and an image to an execution that
+//! has everything but its registers.
+//!
+//! What it takes is counted before anything is made ([`Plan`]), so that the
+//! manager is asked once, for all of it, and objects are made in bulk.
+//!
+//! Kernel entries for a minimal program (one page of code, no data of its own,
+//! no arguments), beside the one per request that answers it and takes the next:
+//!
+//! | request | entries |
+//! | --- | --- |
+//! | create | 14: create and annotate at the manager; four to make three paging structures and two frames; three and two to map them; two to copy and map the page of code; one to configure |
+//! | start | 2: the registers, and resume at the manager |
+//! | wait | 1: to keep who waits |
+//! | exit | 2: destroy at the manager, and the answer to who waits |
+//!
+//! Each further page of code takes two more, a page with initial data three
+//! (mapped here to be written to, unmapped, mapped there), another one one.
+
+use xos_protocol::factory::Spec;
+use xos_protocol::manager::{Created, PAGE};
+use xos_protocol::slots::ic;
+use xos_protocol::start::{DEFAULT_CSPACE_RADIX, StartInfo, strings};
+use xos_protocol::{Error, Result};
+
+use crate::arena::{NODE_SLOTS, Nodes, Pieces, Sequence};
+use crate::images::Image;
+use crate::kernel::{At, Execution, Kernel, Object, Registers};
+use crate::layout::{Content, Layout, MAX_STACK_PAGES, Tables};
+use crate::program::Program;
+
+/// Slots that a parts node has for pages that come when they are touched, if there are such: most processes
+/// take no more, and a further node is dear.
+const SPARE_SLOTS: u64 = 8;
+/// Bytes of a slot, of a TCB and of the root of an address space in this kernel.
+const SLOT_BYTES: u64 = 32;
+const EXECUTION_BYTES: u64 = 2048;
+/// Pages of the stack whose frames are remembered.
+const REMEMBERED: usize = 16;
+/// Start information at most: a page.
+pub const MAX_INFO: usize = PAGE as usize;
+
+/// A specification, checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish<'a> {
+    /// Pages of stack; 0 for the default.
+    pub stack_pages: u64,
+    /// Pages that it may cost in all; 0 for what it needs.
+    pub memory_pages: u64,
+    /// ICs and sessions that it may pay for.
+    pub ics: u32,
+    /// Whether it gets its CSpace's root.
+    pub composes: bool,
+    /// What it is told.
+    pub info: StartInfo<'a>,
+}
+
+impl<'a> Wish<'a> {
+    /// Checks a specification.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when a number is out of range or there are too many channels,
+    /// [`Error::OverBudget`] when it asks for more memory than can be counted.
+    pub fn new(spec: &Spec<'a>) -> Result<Self> {
+        let cspace_radix = match spec.cspace_radix {
+            0 => DEFAULT_CSPACE_RADIX,
+            radix => radix,
+        };
+        let stack_pages = u64::from(spec.stack).div_ceil(PAGE);
+        let channels = strings(spec.channels).count();
+        if !(4..=8).contains(&cspace_radix)
+            || spec.ics >= 1 << 12
+            || stack_pages > MAX_STACK_PAGES
+            || channels > (ic::FIRST_FREE - ic::FIRST_CHANNEL) as usize
+        {
+            return Err(Error::Malformed);
+        }
+        Ok(Self {
+            stack_pages,
+            memory_pages: spec.memory.div_ceil(PAGE),
+            ics: spec.ics.into(),
+            composes: spec.composes,
+            info: StartInfo {
+                arguments: spec.arguments,
+                environment: spec.environment,
+                channels: spec.channels,
+                cspace_radix,
+            },
+        })
+    }
+}
+
+/// What it takes to compose a process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// Its paging structures.
+    pub tables: Tables,
+    /// Frames of its own.
+    pub own: u32,
+    /// Frames that it shares.
+    pub shared: u32,
+    /// Nodes beside the parts node.
+    pub nodes: u32,
+    /// Radix of the parts node.
+    pub parts_radix: u32,
+    /// Pages of untyped memory to ask for.
+    pub memory: u32,
+    /// Pages that it may cost in all.
+    pub quota: u32,
+}
+
+impl Plan {
+    /// Plans a process.
+    ///
+    /// # Errors
+    /// [`Error::BadImage`] when the image does not fit into an address space, [`Error::OverBudget`] when it
+    /// needs more memory than can be counted.
+    pub fn new(program: &Program, wish: &Wish<'_>) -> Result<Self> {
+        let info = !wish.info.is_default();
+        let layout = Layout::new(program, wish.stack_pages).map_err(|_| Error::BadImage)?;
+        let tables = layout.tables(program, info).map_err(|_| Error::BadImage)?;
+        let shared = program.shared_pages();
+        let own = layout.eager_pages(program, info).count() as u64 - shared;
+        let slots = tables.count() + own + shared;
+        let lazy = layout.lazy_pages(program);
+
+        let wanted = slots + lazy.min(SPARE_SLOTS);
+        let parts_radix = (4..8)
+            .find(|radix| wanted <= Sequence::in_parts(*radix).into())
+            .unwrap_or(8);
+        let beyond = slots.saturating_sub(Sequence::in_parts(parts_radix).into());
+        let nodes = beyond.div_ceil(NODE_SLOTS.into());
+
+        let need = tables.count() + own + nodes;
+        let memory = round_up(need);
+        let objects = SLOT_BYTES * ((1 << parts_radix) + (1 << wish.info.cspace_radix))
+            + EXECUTION_BYTES
+            + PAGE;
+        let least = objects.div_ceil(PAGE).next_power_of_two() + memory;
+        let quota = match wish.memory_pages {
+            0 => {
+                let objects = lazy + layout.lazy_tables(program, &tables);
+                let room = u64::from(Sequence::in_parts(parts_radix) + nodes as u32 * NODE_SLOTS);
+                let more = (slots + objects).saturating_sub(room);
+                let later = objects + more.div_ceil(NODE_SLOTS.into());
+                least + later.saturating_sub(memory - need)
+            }
+            pages => pages.max(least),
+        };
+        Ok(Self {
+            layout,
+            tables,
+            own: own as u32,
+            shared: shared as u32,
+            nodes: nodes as u32,
+            parts_radix,
+            memory: memory as u32,
+            // The fields of the request have 24 bits.
+            quota: u32::try_from(quota)
+                .ok()
+                .filter(|quota| *quota < 1 << 24)
+                .ok_or(Error::OverBudget)?,
+        })
+    }
+}
+
+/// Pages to ask for when so many are needed: few pieces cost less than many, and what is left over serves
+/// the pages that come when they are touched.
+fn round_up(pages: u64) -> u64 {
+    if pages <= 16 {
+        return pages.next_power_of_two();
+    }
+    // Two pieces: the highest bit, and the rest rounded up to one.
+    let highest = 1 << pages.ilog2();
+    match pages - highest {
+        0 => highest,
+        rest => highest + rest.next_power_of_two(),
+    }
+}
+
+/// A process, as the factory remembers it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Index of its image in the cache.
+    pub image: u8,
+    /// Pages of stack that were asked for.
+    pub stack_pages: u16,
+    /// Bytes of its start information; 0 if there is none.
+    pub info: u16,
+    /// Number of the slot of its first own frame.
+    pub first_own: u16,
+    /// Times that its arena has grown.
+    pub steps: u8,
+    /// Untyped memory that is left to it.
+    pub pieces: Pieces,
+    /// Its slots.
+    pub slots: Sequence,
+    /// Numbers of the slots of stack pages that were touched, the topmost page first; 0 where there is none.
+    pub stack: [u16; REMEMBERED],
+}
+
+/// A process under construction.
+pub struct Builder<'b, K> {
+    /// The kernel.
+    pub kernel: &'b mut K,
+    /// Root slots for nodes.
+    pub nodes: &'b mut Nodes,
+    /// Root slot of the parts node.
+    pub parts: u32,
+    /// Untyped memory.
+    pub pieces: &'b mut Pieces,
+    /// Slots.
+    pub slots: &'b mut Sequence,
+}
+
+impl<K: Kernel> Builder<'_, K> {
+    /// Where slot `number` is.
+    pub fn at(&self, number: u32) -> At {
+        self.slots.at(self.nodes, self.parts, number).0
+    }
+
+    /// A piece of the untyped memory with at most `count` pages: where, and how many.
+    fn piece(&mut self, count: u32) -> Result<(At, u32)> {
+        let (index, count) = self.pieces.take(count).ok_or(Error::NoMemory)?;
+        let node = self.parts;
+        Ok((At { node, index }, count))
+    }
+
+    /// Adds a node, from a page of the process's memory.
+    pub fn add_node(&mut self) -> Result<()> {
+        let (untyped, _) = self.piece(1)?;
+        let place = self.nodes.take().ok_or(Error::TableFull)?;
+        match self.kernel.make_node(untyped, place) {
+            Ok(()) => {
+                self.slots.add(self.nodes, place);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.nodes.give(place);
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// Makes `count` objects, into as many slots, which there are: the number of the first slot.
+    pub fn make(&mut self, object: Object, count: u32) -> Result<u32> {
+        let first = self.slots.take(count);
+        let mut number = first;
+        while number < first + count {
+            let (At { node, index }, room) = self.slots.at(self.nodes, self.parts, number);
+            let (untyped, count) = self.piece((first + count - number).min(room))?;
+            self.kernel.retype(untyped, object, node, index, count)?;
+            number += count;
+        }
+        Ok(first)
+    }
+}
+
+/// Composes a process in the parts node in root slot `parts`, as planned.
+///
+/// After an error no node of it is left.
+///
+/// # Errors
+/// [`Error::TableFull`] when the factory's root slots are used up; [`Error::Kernel`] when the kernel
+/// refused, as it does when the client has died meanwhile.
+pub fn compose<K: Kernel>(
+    kernel: &mut K,
+    nodes: &mut Nodes,
+    (index, image): (usize, &Image<'_>),
+    plan: &Plan,
+    wish: &Wish<'_>,
+    parts: u32,
+    created: &Created,
+) -> Result<Process> {
+    let mut process = Process {
+        image: index as u8,
+        stack_pages: wish.stack_pages as u16,
+        info: 0,
+        first_own: plan.tables.count() as u16,
+        steps: 0,
+        pieces: Pieces::default(),
+        slots: Sequence::new(plan.parts_radix),
+        stack: [0; REMEMBERED],
+    };
+    process.pieces.add(created);
+    let mut builder = Builder {
+        kernel,
+        nodes,
+        parts,
+        pieces: &mut process.pieces,
+        slots: &mut process.slots,
+    };
+    match build(&mut builder, image, plan, wish) {
+        Ok(info) => {
+            process.info = info as u16;
+            Ok(process)
+        }
+        Err(error) => {
+            process.slots.give_back(nodes, |place| kernel.clear(place));
+            Err(error)
+        }
+    }
+}
+
+fn build<K: Kernel>(
+    builder: &mut Builder<'_, K>,
+    image: &Image<'_>,
+    plan: &Plan,
+    wish: &Wish<'_>,
+) -> Result<usize> {
+    let Plan { layout, tables, .. } = plan;
+    for _ in 0..plan.nodes {
+        builder.add_node()?;
+    }
+    let levels = [
+        (Object::Pointers, &tables.pointers[..]),
+        (Object::Directory, &tables.directories[..]),
+        (Object::Table, &tables.tables[..]),
+    ];
+    for (object, addresses) in levels {
+        builder.make(object, addresses.len() as u32)?;
+    }
+    let first_own = builder.make(Object::Frame, plan.own)?;
+    let first_shared = builder.slots.take(plan.shared);
+
+    let parts = builder.parts;
+    let mut number = 0;
+    for (object, addresses) in levels {
+        for address in addresses {
+            let at = builder.at(number);
+            builder.kernel.map_table(at, object, parts, *address)?;
+            number += 1;
+        }
+    }
+
+    let mut info = [0; MAX_INFO];
+    let info_bytes = match wish.info.is_default() {
+        true => 0,
+        false => wish.info.write(&mut info)?,
+    };
+    let info = &info[..info_bytes];
+    let mut own = first_own;
+    let mut buffer = None;
+    for page in layout.eager_pages(&image.program, !info.is_empty()) {
+        let address = page.address;
+        if let Content::Shared { index, .. } = page.content {
+            let frame = image.frame(index).ok_or(Error::Kernel)?;
+            let at = builder.at(first_shared + index as u32);
+            builder.kernel.copy(frame, at)?;
+            builder.kernel.map_frame(at, parts, address, false)?;
+            continue;
+        }
+        let at = builder.at(own);
+        own += 1;
+        let bytes = match page.content {
+            Content::Filled { segment, page } => image.program.segments[segment]
+                .page_bytes(page)
+                .map(|(offset, range)| (offset, &image.file[range])),
+            _ if address == layout.ipc_buffer => {
+                buffer = Some(at);
+                None
+            }
+            _ if address == layout.start_info => Some((0, info)),
+            _ => initial_variables(layout, image, address),
+        };
+        if let Some((offset, bytes)) = bytes {
+            builder.kernel.write(at, offset, bytes)?;
+        }
+        builder.kernel.map_frame(at, parts, address, true)?;
+    }
+    builder.kernel.configure(
+        parts,
+        &Execution {
+            cspace_radix: wish.info.cspace_radix.into(),
+            buffer: buffer.ok_or(Error::Kernel)?,
+            buffer_address: layout.ipc_buffer,
+            composes: wish.composes,
+        },
+    )?;
+    Ok(info_bytes)
+}
+
+/// What of the initial image of thread-local variables lies in the page at `address`, and where in it.
+fn initial_variables<'a>(
+    layout: &Layout,
+    image: &Image<'a>,
+    address: u64,
+) -> Option<(usize, &'a [u8])> {
+    let (place, tls) = (layout.tls?, image.program.tls?);
+    let from = place.image.max(address);
+    let to = (place.image + tls.length as u64).min(address + PAGE);
+    if from >= to {
+        return None;
+    }
+    let begin = tls.offset + (from - place.image) as usize;
+    let bytes = image.file.get(begin..begin + (to - from) as usize)?;
+    Some(((from - address) as usize, bytes))
+}
+
+/// What a process starts with.
+pub fn registers(program: &Program, layout: &Layout, process: &Process) -> Registers {
+    let info = match process.info {
+        0 => 0,
+        _ => layout.start_info,
+    };
+    Registers {
+        ip: program.entry,
+        sp: layout.stack_start(),
+        info,
+        info_bytes: process.info.into(),
+        buffer: layout.ipc_buffer,
+        thread_pointer: layout.thread_pointer(),
+    }
+}
+
+impl Process {
+    /// Where everything of it lies.
+    pub fn layout(&self, program: &Program) -> Result<Layout> {
+        // It was possible when the process was made.
+        Layout::new(program, self.stack_pages.into()).map_err(|_| Error::Kernel)
+    }
+
+    /// The frame at `address`, if it is one that the factory remembers: one of those mapped at the start,
+    /// or of the upper part of the stack.
+    pub fn frame(&self, image: &Image<'_>, nodes: &Nodes, parts: u32, address: u64) -> Option<At> {
+        let layout = self.layout(&image.program).ok()?;
+        let page = address & !(PAGE - 1);
+        let mut own = u32::from(self.first_own);
+        for candidate in layout.eager_pages(&image.program, self.info != 0) {
+            let shared = match candidate.content {
+                Content::Shared { index, .. } => Some(index),
+                _ => None,
+            };
+            if candidate.address == page {
+                return match shared {
+                    Some(index) => image.frame(index),
+                    None => Some(self.slots.at(nodes, parts, own).0),
+                };
+            }
+            own += shared.is_none() as u32;
+        }
+        match self.stack.get(stack_index(&layout, page)?)? {
+            0 => None,
+            number => Some(self.slots.at(nodes, parts, u32::from(*number)).0),
+        }
+    }
+}
+
+/// Which page of the stack `page` is, counted from the top; `None` when it is none.
+pub(crate) fn stack_index(layout: &Layout, page: u64) -> Option<usize> {
+    (layout.stack_low..layout.stack_top)
+        .contains(&page)
+        .then(|| ((layout.stack_top - PAGE - page) / PAGE) as usize)
+}

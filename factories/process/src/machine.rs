@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The kernel, as the factory wants it.
+
+use core::fmt::{self, Write};
+
+use process_factory::arena::NODE_RADIX;
+use process_factory::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
+use sel4::{
+    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, ObjectBlueprintX64,
+    ObjectBlueprintX86, UserContext, VmAttributes, cap, sys,
+};
+use xos_server::client::Console;
+use xos_server::protocol::manager::PAGE;
+use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
+use xos_server::{Parts, Space};
+
+/// The priority of apps, and of this domain: a reply is fast only to a caller of at least the server's
+/// priority, and nobody can be given more than this domain has.
+const PRIORITY: u64 = 100;
+
+/// The program's own root slots.
+const SPACE: Space = Space::DOMAIN;
+/// CPtr of the domain's own VSpace.
+const VSPACE: cap::VSpace = cap::VSpace::from_bits(domain::VSPACE);
+
+/// Registers as far as the one that a message's tag is in, in the kernel's order.
+const UP_TO_RDI: u64 = 9;
+/// All registers.
+const ALL: u64 = 19;
+/// Bytes of the `sysenter` instruction.
+const SYSENTER: u64 = 2;
+
+/// Bytes of a line of the log.
+const LINE: usize = 800;
+
+/// The kernel.
+pub struct Machine {
+    /// A page of the domain's address space for which there is a page table, and nothing else.
+    window: u64,
+    /// Two root slots that are empty between any two calls.
+    staging: u32,
+    scratch: u32,
+    console: Console,
+}
+
+impl Machine {
+    /// The kernel.
+    ///
+    /// # Safety
+    /// The page at `window` is nobody else's.
+    pub const unsafe fn new(window: u64, staging: u32, scratch: u32, console: Console) -> Self {
+        Self {
+            window,
+            staging,
+            scratch,
+            console,
+        }
+    }
+
+    /// Calls `f` with the address at which a frame's page lies meanwhile, readable and writable.
+    fn with_frame<R>(&mut self, frame: cap::Granule, f: impl FnOnce(*mut u8) -> R) -> Outcome<R> {
+        let at = self.window as usize;
+        frame
+            .frame_map(VSPACE, at, CapRights::read_write(), VmAttributes::DEFAULT)
+            .map_err(refusal)?;
+        let result = f(at as *mut u8);
+        frame.frame_unmap().map_err(refusal)?;
+        Ok(result)
+    }
+}
+
+fn node(place: u32) -> Parts {
+    SPACE.node(place)
+}
+
+fn slot(at: At) -> AbsoluteCPtr {
+    node(at.node).slot(at.index)
+}
+
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::FailedLookup => Refusal::Missing,
+        _ => Refusal::Other,
+    }
+}
+
+fn blueprint(object: Object) -> ObjectBlueprint {
+    match object {
+        Object::Frame => ObjectBlueprintX86::_4k,
+        Object::Table => ObjectBlueprintX86::PageTable,
+        Object::Directory => ObjectBlueprintX86::PageDirectory,
+        Object::Pointers => ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT),
+    }
+    .into()
+}
+
+/// Whether `offset..offset + len` lies in one page.
+fn in_page(offset: usize, len: usize) -> Outcome {
+    match offset.checked_add(len) {
+        Some(end) if end <= PAGE as usize => Ok(()),
+        _ => Err(Refusal::Other),
+    }
+}
+
+impl Kernel for Machine {
+    fn retype(&mut self, untyped: At, object: Object, to: u32, first: u32, count: u32) -> Outcome {
+        node(untyped.node)
+            .cap::<sel4::cap_type::Untyped>(untyped.index)
+            .untyped_retype(
+                &blueprint(object),
+                &SPACE.slot(to),
+                first as usize,
+                count as usize,
+            )
+            .map_err(refusal)
+    }
+
+    fn make_node(&mut self, untyped: At, place: u32) -> Outcome {
+        let size_bits = NODE_RADIX as usize;
+        node(untyped.node)
+            .cap::<sel4::cap_type::Untyped>(untyped.index)
+            .untyped_retype(
+                &ObjectBlueprint::CNode { size_bits },
+                &cap::CNode::from_bits(domain::ROOT).absolute_cptr_for_self(),
+                self.staging as usize,
+                1,
+            )
+            .map_err(refusal)?;
+        let guard = CNodeCapData::skip((NODE_BITS - NODE_RADIX) as usize).into_word();
+        let staged = SPACE.slot(self.staging);
+        SPACE.slot(place).mutate(&staged, guard).map_err(|error| {
+            // Nothing may stay there.
+            let _ = staged.delete();
+            refusal(error)
+        })
+    }
+
+    fn clear(&mut self, place: u32) {
+        let _ = SPACE.slot(place).delete();
+    }
+
+    fn delete(&mut self, at: At) {
+        let _ = slot(at).delete();
+    }
+
+    fn copy(&mut self, from: At, to: At) -> Outcome {
+        slot(to)
+            .copy(&slot(from), CapRights::read_only())
+            .map_err(refusal)
+    }
+
+    fn map_table(&mut self, table: At, object: Object, parts: u32, address: u64) -> Outcome {
+        let (node, vspace) = (node(table.node), node(parts).vspace());
+        let (address, attributes) = (address as usize, VmAttributes::DEFAULT);
+        match object {
+            Object::Frame => return Err(Refusal::Other),
+            Object::Table => node
+                .cap::<sel4::cap_type::PageTable>(table.index)
+                .page_table_map(vspace, address, attributes),
+            Object::Directory => node
+                .cap::<sel4::cap_type::PageDirectory>(table.index)
+                .page_directory_map(vspace, address, attributes),
+            Object::Pointers => node
+                .cap::<sel4::cap_type::PDPT>(table.index)
+                .pdpt_map(vspace, address, attributes),
+        }
+        .map_err(refusal)
+    }
+
+    fn map_frame(&mut self, frame: At, parts: u32, address: u64, writable: bool) -> Outcome {
+        let rights = match writable {
+            true => CapRights::read_write(),
+            false => CapRights::read_only(),
+        };
+        node(frame.node)
+            .cap::<sel4::cap_type::Granule>(frame.index)
+            .frame_map(
+                node(parts).vspace(),
+                address as usize,
+                rights,
+                VmAttributes::DEFAULT,
+            )
+            .map_err(refusal)
+    }
+
+    fn write(&mut self, frame: At, offset: usize, bytes: &[u8]) -> Outcome {
+        in_page(offset, bytes.len())?;
+        let frame = node(frame.node).cap(frame.index);
+        self.with_frame(frame, |page| {
+            // SAFETY: the frame is mapped there alone, writable, and the range was checked.
+            unsafe { page.add(offset).copy_from(bytes.as_ptr(), bytes.len()) }
+        })
+    }
+
+    fn read(&mut self, frame: At, offset: usize, bytes: &mut [u8]) -> Outcome {
+        in_page(offset, bytes.len())?;
+        let copy = SPACE.slot(self.scratch);
+        copy.copy(&slot(frame), CapRights::read_write())
+            .map_err(refusal)?;
+        let read = self.with_frame(SPACE.leaf(self.scratch), |page| {
+            // SAFETY: the frame is mapped there, readable, and the range was checked. Whoever else maps it
+            // may change it meanwhile: the bytes are worth no trust, and are copied once.
+            unsafe { page.add(offset).copy_to(bytes.as_mut_ptr(), bytes.len()) }
+        });
+        let _ = copy.delete();
+        read
+    }
+
+    fn configure(&mut self, place: u32, execution: &Execution) -> Outcome {
+        let process = node(place);
+        let radix = execution.cspace_radix;
+        let guard = 64 - NODE_BITS - radix;
+        debug_assert_eq!(root_guard(radix) >> 2, guard.into());
+        process
+            .tcb()
+            .tcb_configure_with_priority(
+                CPtr::from_bits(leaf(ic::ITSELF)),
+                PRIORITY,
+                PRIORITY,
+                process.cspace(),
+                CNodeCapData::skip(guard as usize),
+                process.vspace(),
+                execution.buffer_address,
+                node(execution.buffer.node).cap(execution.buffer.index),
+            )
+            .map_err(refusal)?;
+        if execution.composes {
+            let guard = CNodeCapData::skip((NODE_BITS - radix) as usize).into_word();
+            process
+                .cspace()
+                .absolute_cptr_from_bits_with_depth(ic::ROOT.into(), radix as usize)
+                .mint(&process.slot(parts::CSPACE), CapRights::all(), guard)
+                .map_err(refusal)?;
+        }
+        Ok(())
+    }
+
+    fn set_registers(&mut self, place: u32, registers: &Registers) -> Outcome {
+        let mut context = UserContext::default();
+        let raw = context.inner_mut();
+        raw.rip = registers.ip;
+        raw.rsp = registers.sp;
+        raw.rdi = registers.info;
+        raw.rsi = registers.info_bytes;
+        raw.rdx = registers.buffer;
+        raw.rcx = registers.thread_pointer;
+        raw.tls_base = registers.thread_pointer;
+        node(place)
+            .tcb()
+            .tcb_write_registers(false, ALL, &mut context)
+            .map_err(refusal)
+    }
+
+    fn registers(&mut self, place: u32) -> Outcome<[u64; 3]> {
+        let context = node(place)
+            .tcb()
+            .tcb_read_registers(false, UP_TO_RDI)
+            .map_err(refusal)?;
+        let raw = context.inner();
+        Ok([raw.rax, raw.rdi, raw.rsi])
+    }
+
+    fn refuse(&mut self, place: u32, label: u64) -> Outcome<bool> {
+        let tcb = node(place).tcb();
+        let mut context = tcb.tcb_read_registers(false, UP_TO_RDI).map_err(refusal)?;
+        let raw = context.inner_mut();
+        let call = sys::syscall_id::Call as u64;
+        let send = sys::syscall_id::Send as u64;
+        if raw.rax != call && raw.rax != send {
+            return Ok(false);
+        }
+        raw.rip += SYSENTER;
+        raw.rsi = sel4::MessageInfo::new(label, 0, 0, 0)
+            .into_inner()
+            .into_words()[0];
+        raw.rdi = 0;
+        tcb.tcb_write_registers(true, UP_TO_RDI, &mut context)
+            .map_err(refusal)?;
+        Ok(true)
+    }
+
+    fn fill(&mut self, address: u64, bytes: &[u8]) {
+        // SAFETY: the library writes where the manager has just mapped a region for it, which nobody else
+        // maps.
+        unsafe { (address as *mut u8).copy_from(bytes.as_ptr(), bytes.len()) }
+    }
+
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        let mut buffer = heapless::String::<LINE>::new();
+        let name = sel4_microkit::pd_name().unwrap_or_default();
+        // What is too long is cut.
+        let _ = write!(buffer, "{name}: {line}");
+        let _ = buffer.push('\n');
+        let _ = self.console.write(buffer.as_bytes());
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The process factory: plugs the library into the machine.
+//!
+//! It holds the initial file tree, read-only, and a channel each to the manager and the console.
+#![no_std]
+#![no_main]
+
+mod machine;
+
+use machine::Machine;
+use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::files::Files;
+use process_factory::kernel::Kernel;
+use sel4::cap;
+use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use spin::Mutex;
+use xos_server::client::Console;
+use xos_server::factory::FactoryServer;
+use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share, Successor};
+use xos_server::protocol::{Result, Subject};
+use xos_server::{Manager, Space, serve};
+
+// Identifiers of `system.xml`; their capabilities are where `sel4_microkit::abi` says.
+const MANAGER: Manager = Manager::new(endpoint(0));
+const CONSOLE: Console = Console::new(endpoint(1));
+
+const fn endpoint(id: u64) -> cap::Endpoint {
+    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
+}
+
+/// Where frames of processes are mapped while something is written to them: the second page of a region
+/// of one page, mapped here so that there is a page table.
+const WINDOW_TABLE: u64 = 0x6100_0000_0000;
+const WINDOW: u64 = WINDOW_TABLE + PAGE;
+
+type Server = FactoryServer<ProcessFactory<'static, Machine>, MAX_PROCESSES>;
+
+/// In a static because of its size; taken once.
+static SERVER: Mutex<Server> = {
+    let [staging, scratch] = ROOT_SLOTS_OF_PROGRAM;
+    // SAFETY: nothing else uses the addresses around `WINDOW`.
+    let machine = unsafe { Machine::new(WINDOW, staging, scratch, CONSOLE) };
+    let factory = ProcessFactory::new(machine, MANAGER);
+    Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
+};
+
+/// Has the manager map a page at [`WINDOW_TABLE`], with what paging structures that takes.
+fn make_window() -> Result<()> {
+    let region = MANAGER.region_create(&RegionCreate {
+        payer: None,
+        pages: 1,
+        large: false,
+        place: 0,
+    })?;
+    MANAGER.share(&Share {
+        region,
+        target: Subject::Myself,
+        address: WINDOW_TABLE,
+        rights: Rights::RW,
+    })
+}
+
+#[protection_domain]
+fn init() -> NullHandler {
+    let start = memory_region_symbol!(files: *mut u8);
+    let length = *var!(files_len: usize = 0);
+    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
+    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+
+    let mut server = SERVER.lock();
+    match Files::new(archive) {
+        Ok(files) => server.factory().set_files(files),
+        Err(error) => {
+            let kernel = server.factory().kernel();
+            kernel.log(format_args!(
+                "the initial file tree cannot be read: {error}"
+            ));
+        }
+    }
+    if let Err(error) = make_window() {
+        panic!("no window for writing to processes' memory: {error}");
+    }
+    if let Err(error) = server.register("process", Successor::None) {
+        panic!("cannot register as `process`: {error}");
+    }
+    serve(&mut *server)
+}
