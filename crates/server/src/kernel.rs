@@ -115,6 +115,28 @@ impl Kernel for Input {
             len,
         }
     }
+
+    fn reply(&mut self, reply: &Reply) {
+        put_long(reply);
+        sel4::reply_with_mrs(info(reply), reply.registers());
+    }
+}
+
+/// Runs a server on another endpoint until `on`, which is asked after each message, says no; the last
+/// caller is answered.
+pub fn serve_while<S: Server>(
+    mut input: Input,
+    server: &mut S,
+    mut on: impl FnMut(&mut S) -> bool,
+) {
+    let mut state = Loop::new(input.callers);
+    loop {
+        state.turn(&mut input, server);
+        if !on(server) {
+            break;
+        }
+    }
+    state.finish(&mut input);
 }
 
 fn info(reply: &Reply) -> MessageInfo {

@@ -47,7 +47,7 @@ mod run;
 mod space;
 
 pub use deferred::{Deferred, SavedReplies, Token};
-pub use kernel::{Input, serve, serve_on};
+pub use kernel::{Input, serve, serve_on, serve_while};
 pub use message::{Reply, Request};
 pub use run::{Kernel, Loop, Outcome, Received, Server};
 pub use space::{Parts, Space};

@@ -55,6 +55,9 @@ pub trait Kernel: SavedReplies {
     /// Answers the last caller, if there is a reply, and waits for the next message, whose words it
     /// writes to `words`.
     fn next(&mut self, reply: Option<&Reply>, words: &mut Words) -> Received;
+
+    /// Answers the last caller.
+    fn reply(&mut self, reply: &Reply);
 }
 
 /// The state of a loop between two messages.
@@ -78,6 +81,13 @@ impl Loop {
             reply: Reply::new(),
             replies: false,
             slots: Slots::new(0, callers),
+        }
+    }
+
+    /// Answers the last caller if that is due: for a loop that ends.
+    pub fn finish<K: Kernel>(&mut self, kernel: &mut K) {
+        if core::mem::take(&mut self.replies) {
+            kernel.reply(&self.reply);
         }
     }
 
