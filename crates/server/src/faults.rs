@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Fault messages: what an IC did, as its handler learns it.
 
-use sel4::{Fault, MessageInfo};
+use sel4::{Fault, MessageInfo, UserContext, cap, sys};
 use xos_protocol::ic::FaultKind;
+use xos_protocol::{Error, Result};
 
 use crate::Request;
 
@@ -53,6 +54,61 @@ pub fn describe(fault: &Fault) -> xos_protocol::Fault {
     xos_protocol::Fault { ip, kind }
 }
 
+/// Registers as far as RDI, in the kernel's order: those that this module looks at.
+const UP_TO_RDI: u64 = 9;
+/// Bytes of the `sysenter` instruction.
+const SYSENTER: u64 = 2;
+
+/// The registers RAX, RDI and RSI of an execution that stands still: a panic leaves its report there
+/// (`xos_runtime::panic_report`).
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished.
+pub fn report_registers(tcb: cap::Tcb) -> Result<[u64; 3]> {
+    let context = tcb
+        .tcb_read_registers(false, UP_TO_RDI)
+        .map_err(|_| Error::Kernel)?;
+    let raw = context.inner();
+    Ok([raw.rax, raw.rdi, raw.rsi])
+}
+
+/// Lets an execution go on that called or sent to a capability it does not have ([`Fault::CapFault`], not
+/// in the receive phase): a call is answered with `error`, as the kernel would answer one through an empty
+/// slot; a send does nothing. Whether it was one of the two.
+///
+/// The instruction is skipped where the execution itself says that it is, as the kernel does when a
+/// system call succeeds. One that lies about that, or that made the fault message up, harms itself.
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished.
+pub fn refuse(tcb: cap::Tcb, error: Error) -> Result<bool> {
+    let mut context = tcb
+        .tcb_read_registers(false, UP_TO_RDI)
+        .map_err(|_| Error::Kernel)?;
+    if !answer(&mut context, error) {
+        return Ok(false);
+    }
+    tcb.tcb_write_registers(true, UP_TO_RDI, &mut context)
+        .map_err(|_| Error::Kernel)?;
+    Ok(true)
+}
+
+/// Sets the registers to what they are after a call that was answered with `error`, if it was a call or a
+/// send.
+fn answer(context: &mut UserContext, error: Error) -> bool {
+    let raw = context.inner_mut();
+    let [call, send] = [sys::syscall_id::Call, sys::syscall_id::Send].map(|id| id as u64);
+    if raw.rax != call && raw.rax != send {
+        return false;
+    }
+    raw.rip = raw.rip.wrapping_add(SYSENTER);
+    raw.rdi = 0;
+    raw.rsi = MessageInfo::new(error.label(), 0, 0, 0)
+        .into_inner()
+        .into_words()[0];
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +145,29 @@ mod tests {
     #[test]
     fn a_fault_message_that_is_cut_short_is_none() {
         assert_eq!(described(5, &[1]), None);
+    }
+
+    #[test]
+    fn a_call_is_answered_and_a_receive_is_not() {
+        let mut context = UserContext::default();
+        context.inner_mut().rip = 0x20_1000;
+        context.inner_mut().rax = sys::syscall_id::Recv as u64;
+        assert!(!answer(&mut context, Error::Gone));
+        assert_eq!(context.inner().rip, 0x20_1000);
+
+        context.inner_mut().rax = sys::syscall_id::Call as u64;
+        assert!(answer(&mut context, Error::Gone));
+        let raw = context.inner();
+        assert_eq!((raw.rip, raw.rdi), (0x20_1002, 0));
+        // A tag: the label above 12 bits, and no words.
+        assert_eq!(raw.rsi, Error::Gone.label() << 12);
+    }
+
+    #[test]
+    fn an_instruction_pointer_at_the_end_of_memory_is_no_panic() {
+        let mut context = UserContext::default();
+        context.inner_mut().rip = u64::MAX;
+        context.inner_mut().rax = sys::syscall_id::Send as u64;
+        assert!(answer(&mut context, Error::Gone));
     }
 }

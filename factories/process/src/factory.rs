@@ -319,8 +319,7 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
                 }
             }
             Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => {
-                let label = Error::Gone.label();
-                match self.kernel.refuse(ic.parts.place(), label) {
+                match self.kernel.refuse(ic.parts.place(), Error::Gone) {
                     Ok(true) => Fate::GoesOn,
                     _ => Fate::Ends(ExitStatus::Fault(report)),
                 }

@@ -7,6 +7,8 @@
 
 use core::fmt;
 
+use xos_protocol::Error;
+
 /// A capability slot: part `index` of the node in root slot `node` of the factory's CSpace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct At {
@@ -53,7 +55,7 @@ pub enum Refusal {
     Other,
 }
 
-impl From<Refusal> for xos_protocol::Error {
+impl From<Refusal> for Error {
     fn from(_: Refusal) -> Self {
         Self::Kernel
     }
@@ -134,9 +136,9 @@ pub trait Kernel {
     /// The registers RAX, RDI and RSI of a process that stands still.
     fn registers(&mut self, parts: u32) -> Outcome<[u64; 3]>;
 
-    /// Ends the system call that a process failed in as if it had been answered with `label`, if it is one
-    /// that waits for an answer or none at all: whether it was.
-    fn refuse(&mut self, parts: u32, label: u64) -> Outcome<bool>;
+    /// Ends the system call that a process failed in as if it had been answered with an error, if it is a
+    /// call or a send: whether it was. (Two calls.)
+    fn refuse(&mut self, parts: u32, error: Error) -> Outcome<bool>;
 
     /// Memory of the factory's own at `address`, where a region is mapped for now.
     fn fill(&mut self, address: u64, bytes: &[u8]);

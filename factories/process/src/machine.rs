@@ -7,12 +7,12 @@ use process_factory::arena::NODE_RADIX;
 use process_factory::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, ObjectBlueprintX64,
-    ObjectBlueprintX86, UserContext, VmAttributes, cap, sys,
+    ObjectBlueprintX86, UserContext, VmAttributes, cap,
 };
 use xos_server::client::Console;
 use xos_server::protocol::manager::PAGE;
 use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
-use xos_server::{Parts, Space};
+use xos_server::{Parts, Space, faults, protocol};
 
 /// The priority of apps, and of this domain: a reply is fast only to a caller of at least the server's
 /// priority, and nobody can be given more than this domain has.
@@ -23,12 +23,8 @@ const SPACE: Space = Space::DOMAIN;
 /// CPtr of the domain's own VSpace.
 const VSPACE: cap::VSpace = cap::VSpace::from_bits(domain::VSPACE);
 
-/// Registers as far as the one that a message's tag is in, in the kernel's order.
-const UP_TO_RDI: u64 = 9;
 /// All registers.
 const ALL: u64 = 19;
-/// Bytes of the `sysenter` instruction.
-const SYSENTER: u64 = 2;
 
 /// Bytes of a line of the log.
 const LINE: usize = 800;
@@ -252,31 +248,11 @@ impl Kernel for Machine {
     }
 
     fn registers(&mut self, place: u32) -> Outcome<[u64; 3]> {
-        let context = node(place)
-            .tcb()
-            .tcb_read_registers(false, UP_TO_RDI)
-            .map_err(refusal)?;
-        let raw = context.inner();
-        Ok([raw.rax, raw.rdi, raw.rsi])
+        faults::report_registers(node(place).tcb()).map_err(|_| Refusal::Other)
     }
 
-    fn refuse(&mut self, place: u32, label: u64) -> Outcome<bool> {
-        let tcb = node(place).tcb();
-        let mut context = tcb.tcb_read_registers(false, UP_TO_RDI).map_err(refusal)?;
-        let raw = context.inner_mut();
-        let call = sys::syscall_id::Call as u64;
-        let send = sys::syscall_id::Send as u64;
-        if raw.rax != call && raw.rax != send {
-            return Ok(false);
-        }
-        raw.rip += SYSENTER;
-        raw.rsi = sel4::MessageInfo::new(label, 0, 0, 0)
-            .into_inner()
-            .into_words()[0];
-        raw.rdi = 0;
-        tcb.tcb_write_registers(true, UP_TO_RDI, &mut context)
-            .map_err(refusal)?;
-        Ok(true)
+    fn refuse(&mut self, place: u32, error: protocol::Error) -> Outcome<bool> {
+        faults::refuse(node(place).tcb(), error).map_err(|_| Refusal::Other)
     }
 
     fn fill(&mut self, address: u64, bytes: &[u8]) {

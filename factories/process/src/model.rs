@@ -92,7 +92,7 @@ pub struct World {
     /// What `registers` gives.
     pub stopped_with: [u64; 3],
     /// What `refuse` was called with.
-    pub refused: Vec<u64>,
+    pub refused: Vec<Error>,
     pub log: Vec<String>,
 }
 
@@ -548,8 +548,8 @@ impl Kernel for Model<'_> {
         Ok(self.0.borrow().stopped_with)
     }
 
-    fn refuse(&mut self, _parts: u32, label: u64) -> Outcome<bool> {
-        self.0.borrow_mut().refused.push(label);
+    fn refuse(&mut self, _parts: u32, error: Error) -> Outcome<bool> {
+        self.0.borrow_mut().refused.push(error);
         Ok(true)
     }
 

@@ -441,7 +441,7 @@ fn a_call_through_nothing_is_answered_with_gone() {
     let id = test.started(&spec("hello"));
     // Instruction, CPtr, phase, kind of failure, bits left.
     assert_eq!(test.says(id, 1, &[ENTRY, 77, 0, 2, 64]), Came::Nothing);
-    assert_eq!(test.world.borrow().refused, [Error::Gone.label()]);
+    assert_eq!(test.world.borrow().refused, [Error::Gone]);
     assert_eq!(test.says(id, 1, &[ENTRY, 77, 1, 2, 64]), Came::Nothing);
     let kind = FaultKind::Capability(77);
     let fault = xos_protocol::Fault { ip: ENTRY, kind };

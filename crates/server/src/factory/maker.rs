@@ -111,6 +111,11 @@ impl<'a> Maker<'a> {
         self.client
     }
 
+    /// The root slot that will receive the parts node: no other IC of this factory has it.
+    pub const fn place(&self) -> u32 {
+        self.place
+    }
+
     /// Makes an IC with an address space of its own, in state `New`.
     ///
     /// # Errors
