@@ -3,6 +3,8 @@ cases! {
     a_call_reaches_the_server_and_its_answer_the_caller,
     a_notification_carries_the_receivers_id,
     contents_of_a_region_are_there,
+    contents_in_a_large_page_are_there,
+    who_writes_contents_writes_a_copy,
     physical_memory_is_where_the_description_says,
     a_region_is_the_same_memory_in_all_who_map_it,
     ports_that_were_not_given_are_refused,

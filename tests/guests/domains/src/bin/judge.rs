@@ -32,6 +32,8 @@ const CHILD: Child = Child::new(20);
 /// Where regions are mapped.
 const CONTENTS: usize = 0x1100_0000;
 const FIRMWARE: usize = 0x1200_0000;
+const CONTENTS_IN_LARGE_PAGE: usize = 0x1400_0000;
+const CONTENTS_WRITTEN: usize = 0x1500_0000;
 const FIRMWARE_SIZE: usize = 0x1_0000;
 
 /// What cases work with.
@@ -84,12 +86,30 @@ fn a_notification_carries_the_receivers_id(_: &mut Context) -> Outcome {
     check_eq!(read(Note::AnswerB), 0)
 }
 
-fn contents_of_a_region_are_there(_: &mut Context) -> Outcome {
+/// Checks that a region of so many bytes begins with its contents and goes on with zeroes.
+#[track_caller]
+fn has_contents(vaddr: usize, size: usize) -> Outcome {
     const EXPECTED: &[u8] = include_bytes!("../../contents.txt");
-    // SAFETY: the description maps a page there.
-    let page = unsafe { core::slice::from_raw_parts(CONTENTS as *const u8, 4096) };
-    check!(page.starts_with(EXPECTED))?;
-    check!(page[EXPECTED.len()..].iter().all(|byte| *byte == 0))
+    // SAFETY: the description maps as much there, and nobody else writes it.
+    let region = unsafe { core::slice::from_raw_parts(vaddr as *const u8, size) };
+    check!(region.starts_with(EXPECTED))?;
+    check!(region[EXPECTED.len()..].iter().all(|byte| *byte == 0))
+}
+
+fn contents_of_a_region_are_there(_: &mut Context) -> Outcome {
+    has_contents(CONTENTS, 4096)
+}
+
+fn contents_in_a_large_page_are_there(_: &mut Context) -> Outcome {
+    has_contents(CONTENTS_IN_LARGE_PAGE, 2 << 20)
+}
+
+fn who_writes_contents_writes_a_copy(_: &mut Context) -> Outcome {
+    has_contents(CONTENTS_WRITTEN, 4096)?;
+    // SAFETY: the description maps a page there, writable.
+    unsafe { (CONTENTS_WRITTEN as *mut u8).write_volatile(0) };
+    // The packer keeps equal contents once.
+    has_contents(CONTENTS, 4096)
 }
 
 fn physical_memory_is_where_the_description_says(_: &mut Context) -> Outcome {
