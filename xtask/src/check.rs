@@ -6,6 +6,7 @@ use crate::guest::Builder;
 use crate::workspace::{Workspace, cargo, progress, root, run};
 use anyhow::{Context, Result, bail};
 use sel4_kernel::{Flavour, SEL4_PREFIX};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -80,17 +81,22 @@ pub fn check() -> Result<()> {
     }
 }
 
-/// Clippy for guest programs, as what they are.
+/// Clippy for guest programs, as what they are: each with its own features, as they are built.
 fn guest_lints(builder: &Builder) -> Result<()> {
     let programs = builder.workspace().programs()?;
-    if programs.is_empty() {
-        return Ok(());
+    let packages: BTreeSet<_> = programs.iter().map(|program| &program.package).collect();
+    let mut found = Vec::new();
+    for package in packages {
+        let mut clippy = builder.cargo("clippy");
+        clippy.args(["--quiet", "--package", package, "--bins", "--", "-D", "warnings"]);
+        if run(&mut clippy, "clippy").is_err() {
+            found.push(package.as_str());
+        }
     }
-    let mut clippy = builder.cargo("clippy");
-    for program in &programs {
-        clippy.args(["--package", &program.package, "--bin", &program.name]);
+    match found.as_slice() {
+        [] => Ok(()),
+        found => bail!("clippy found something in {}", found.join(", ")),
     }
-    run(clippy.args(["--", "-D", "warnings"]), "clippy")
 }
 
 /// Clippy for all code that runs on the host: libraries, tools, tests. Guest programs are left out

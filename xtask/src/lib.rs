@@ -10,8 +10,8 @@
 //! | [`tree`], [`pack`] | packing: the initial file tree, a system that can be booted |
 //! | [`sim`], [`frames`] | running: a simulator as a stream of events that always ends |
 //! | [`run`], [`exec`], [`tty`] | a machine for a person, for a pipe, for one command |
-//! | [`suite`], [`test`], [`check`] | judging: in-guest suites, all tests, all that is not a test |
-//! | [`bench`], [`graph`], [`symbols`] | showing: speed, structure, where a crash was |
+//! | [`suite`], [`mod@test`], [`check`] | judging: in-guest suites, all tests, all that is not a test |
+//! | [`mod@bench`], [`graph`], [`symbols`] | showing: speed, structure, where a crash was |
 //!
 //! It must never install, download or change anything outside `target/` unless it is asked to by
 //! `deps`, `bench` or `graph`, and it must never wait without an end: what runs in a simulator is

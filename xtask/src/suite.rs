@@ -2,7 +2,7 @@
 //! In-guest test suites: one boot, several cases, each reported by its own name.
 //!
 //! A suite's guest program runs the cases one after another and sends frames: a case begins, it
-//! passed, it failed and why. [`Suite::run`] turns these into one verdict for each case that the
+//! passed, it failed and why. [`run`] turns these into one verdict for each case that the
 //! suite was declared with, whatever the guest does: a case that is never reported, because the
 //! machine hangs or stops, fails with the serial log, and a case that was not declared fails too.
 
