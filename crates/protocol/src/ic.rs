@@ -154,6 +154,8 @@ pub struct Name([u8; Name::MAX]);
 impl Name {
     /// Bytes that a name holds.
     pub const MAX: usize = 24;
+    /// No name.
+    pub const EMPTY: Self = Self([0; Self::MAX]);
 
     /// The name, cut to what fits; control characters become `?`.
     pub fn new(text: &str) -> Self {

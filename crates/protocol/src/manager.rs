@@ -35,13 +35,17 @@ pub enum Op {
     /// Word 0: a cursor, 0 at first. Reply: [`IcPage`], postcard: the ICs that this session may see.
     List,
     /// Word 0: [`Subject`]; word 1: slot of a notification in the caller's root CNode, or 0 for the
-    /// channel of a boot domain. The notification is signalled once, when the IC has [ended](Op::Ended) or dies.
+    /// channel of a boot domain. The notification is signalled once, when the IC has [ended](Op::Ended) or dies
+    /// (at once if it has ended already). About oneself ([`Subject::Myself`]): it is signalled whenever
+    /// [`Op::NextEvent`] has something new; boot domains are told through their channel without asking.
     Watch,
     /// Word 0: [`IcId`]; words 1 to 3: [`Name`]; an IC that the caller created is called that in lists.
     Annotate,
     /// [`RegionCreate`]: memory with an arena of its own. Reply: word 0 [`RegionId`].
     RegionCreate,
-    /// Words 0, 1: [`RegionId`], pages. Grows a region (shrinking is refused: others may map it).
+    /// Words 0 to 2: [`RegionId`], pages, root slot. Grows a region (shrinking is refused: others may map it;
+    /// shares stay as large as they are). Copies of the new frames go to nodes of their own from the root
+    /// slot on, as in [`RegionCreate::place`]; 0 for none.
     RegionResize,
     /// Word 0: [`RegionId`]. Takes it back from everybody.
     RegionDestroy,
@@ -54,7 +58,9 @@ pub enum Op {
     /// Word 0: index of a session of which the caller is client or server. Ends it: all copies of the
     /// capability are revoked.
     Close,
-    /// Word 0: [`ObjectKind`]; word 1: slot. Makes an object from the caller's arena in its root CNode.
+    /// Word 0: [`ObjectKind`]; word 1: slot. Makes an object from the caller's arena in its root CNode. It
+    /// lives as long as the caller, and is named by that slot ever after; asking again for the same slot
+    /// gives it again.
     Make,
     /// [`Register`]: makes the caller's endpoint known under a name.
     Register,
@@ -539,7 +545,8 @@ impl Share {
 /// Arguments of [`Op::Connect`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Connect {
-    /// Root slot of the caller's CSpace with an unbadged endpoint or a notification of its own.
+    /// Root slot in which an endpoint or a notification was [made](Op::Make) for the caller; 0 for the
+    /// endpoint that the caller serves. (A notification is badged with bit `session % `[`NOTIFY_BITS`].)
     pub source: u32,
     /// Root slot of the target's CSpace, empty.
     pub slot: u32,
@@ -577,6 +584,11 @@ impl Connect {
         }
     }
 }
+
+/// Notifications that are connected are badged with one of the bits below this.
+pub const NOTIFY_BITS: u32 = 24;
+/// Badge with which the manager signals a notification because of a watch.
+pub const WATCH_BADGE: u64 = 1 << NOTIFY_BITS;
 
 /// Objects that an IC may have made for itself from its own arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -624,11 +636,12 @@ pub enum Successor {
 pub struct Register {
     /// The name.
     pub name: Name,
-    /// Root slot of the caller's CSpace with its unbadged endpoint; 0 for the input of a boot domain.
+    /// Root slot in which the endpoint was [made](Op::Make) for the caller; 0 for the input of a boot domain.
     pub endpoint: u32,
     /// What it speaks.
     pub kind: ServiceKind,
-    /// What becomes of its ICs.
+    /// What becomes of its ICs. Only a boot domain can have a successor: handles are minted from its
+    /// endpoint, which survives it.
     pub successor: Successor,
 }
 
