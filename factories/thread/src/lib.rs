@@ -1,3 +1,204 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Logic of `thread-factory`.
+//! The thread factory: an isolation context becomes another execution within
+//! its creator.
+//!
+//! It is for: threads of an IC that has consented by the way it opened its
+//! session. A thread's TCB, stack and IPC buffer lie in an arena of its own,
+//! paid by its creator, mapped below a page table of its own; so joining it
+//! gives everything back. What it does to its creator's memory, it does.
+//!
+//! It must never
+//! * hold a capability to anything of the creator: the manager maps the stack
+//!   and configures the execution, and what the factory gets is the TCB alone;
+//! * believe where a thread's code is: a thread that begins nowhere crashes, and
+//!   is reported as any other that does.
+//!
+//! # Windows
+//! Each thread has a window, a piece of address space of 2 MiB
+//! ([`xos_protocol::start::WINDOWS`]). Its number is the position of the thread
+//! among all threads of the factory: so no two threads have the same one, in
+//! whichever address space and through whichever session they were made, and
+//! a window is free again when its thread is gone, without any bookkeeping.
+//!
+//! ```text
+//! a window   0 ...                       nothing: whoever overruns the stack ends here
+//!            2 MiB - stack - 1 page ...  stack, growing downward
+//!            2 MiB - 1 page              IPC buffer, and behind it the thread pointer's block
+//! ```
+//!
+//! # Cost
+//! Kernel entries, beside the one per request that answers it and takes the next:
+//!
+//! | request | entries |
+//! | --- | --- |
+//! | spawn | 3: create at the manager, the registers, resume at the manager |
+//! | wait | 1: to keep who waits |
+//! | exit | 2: destroy at the manager, and the answer to who waits |
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use sel4::Fault;
+use xos_client::{Manager, Port};
+use xos_protocol::contract::{
+    Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
+};
+use xos_protocol::factory::Entry;
+use xos_protocol::ic::FaultKind;
+use xos_protocol::manager::PAGE;
+use xos_protocol::slots::domain::FIRST_FREE_ROOT;
+use xos_protocol::start::{THREAD_POINTER, WINDOW, WINDOWS};
+use xos_protocol::{Contract, Error, ExitStatus, Result};
+use xos_runtime::panic_report::{EXCEPTION, PanicReport};
+use xos_server::factory::{Factory, Fate, Maker, Member, NeedsWithin};
+use xos_server::{Parts, faults};
+
+/// Threads at a time.
+pub const MAX_THREADS: usize = 2048;
+
+const _: () = assert!(MAX_THREADS as u64 * WINDOW <= WINDOWS.end - WINDOWS.start);
+
+/// What threads are promised.
+const CONTRACT: Contract = Contract {
+    memory: Memory::SharedWithCreator,
+    capabilities: Capabilities::Shared,
+    names: Names::Creators,
+    kernel_interface: KernelInterface::Sel4,
+    quota: Quota::Own,
+    cpu: Cpu::CreatorsPriority,
+    fault_containment: FaultContainment::CreatorsMemory,
+    teardown: Teardown::ManagerAlone,
+    channels: Channels::CreatorsMemory,
+};
+
+/// What a thread starts with: the registers of `xos_protocol::start`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registers {
+    /// RIP: the first instruction.
+    pub ip: u64,
+    /// RSP: the end of its stack.
+    pub sp: u64,
+    /// RDI: what its creator passed.
+    pub argument: u64,
+    /// RDX: address of its IPC buffer.
+    pub buffer: u64,
+    /// RCX and the base of FS: its thread pointer.
+    pub thread_pointer: u64,
+}
+
+/// The invocations that the factory makes on the executions of its threads.
+pub trait Kernel {
+    /// Sets the registers of a thread that has not run yet.
+    fn set_registers(&mut self, thread: Parts, registers: &Registers) -> Result<()>;
+
+    /// The registers RAX, RDI and RSI of a thread that stands still.
+    fn report(&mut self, thread: Parts) -> Result<[u64; 3]>;
+
+    /// [`faults::refuse`].
+    fn refuse(&mut self, thread: Parts, error: Error) -> Result<bool>;
+}
+
+/// Where a thread lies in its creator's address space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Window {
+    /// Lowest address of its stack.
+    start: u64,
+    /// Pages of stack, and the one of the IPC buffer behind it.
+    pages: u32,
+}
+
+impl Window {
+    /// The window of the thread whose parts node is in root slot `place`.
+    fn new(place: u32, stack_pages: u16) -> Result<Self> {
+        let number = place.checked_sub(FIRST_FREE_ROOT).ok_or(Error::Kernel)?;
+        let pages = u32::from(stack_pages) + 1;
+        let end = WINDOWS.start + (u64::from(number) + 1) * WINDOW;
+        let start = end - u64::from(pages) * PAGE;
+        Ok(Self { start, pages })
+    }
+
+    /// The IPC buffer.
+    const fn buffer(self) -> u64 {
+        self.start + (self.pages as u64 - 1) * PAGE
+    }
+}
+
+/// The thread factory.
+pub struct ThreadFactory<K, P = sel4::cap::Endpoint> {
+    kernel: K,
+    manager: Manager<P>,
+}
+
+impl<K: Kernel, P: Port> ThreadFactory<K, P> {
+    /// A factory without threads.
+    pub const fn new(kernel: K, manager: Manager<P>) -> Self {
+        Self { kernel, manager }
+    }
+
+    /// Whether a thread that made an exception of number `number` has panicked. It says why itself: its
+    /// words are in its creator's memory, which this factory cannot see.
+    fn has_panicked(&mut self, thread: Parts, number: u64) -> bool {
+        number == EXCEPTION
+            && self
+                .kernel
+                .report(thread)
+                .is_ok_and(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi).is_some())
+    }
+}
+
+impl<K: Kernel, P: Port> Factory for ThreadFactory<K, P> {
+    type Ic = ();
+
+    fn describe(&self) -> Contract {
+        CONTRACT
+    }
+
+    fn spawn(&mut self, maker: &mut Maker<'_>, entry: &Entry) -> Result<()> {
+        let window = Window::new(maker.place(), entry.stack)?;
+        let made = maker.create_within(&NeedsWithin {
+            window: window.start,
+            pages: window.pages,
+            memory: 0,
+            // The execution is all that is in the node.
+            parts_radix: 1,
+        })?;
+        let buffer = window.buffer();
+        let registers = Registers {
+            ip: entry.ip,
+            sp: buffer,
+            argument: entry.argument,
+            buffer,
+            thread_pointer: buffer + THREAD_POINTER,
+        };
+        self.kernel.set_registers(made.parts, &registers)?;
+        // By the manager, which then knows that it runs.
+        self.manager.resume(made.created.id)
+    }
+
+    fn start(&mut self, _thread: Member<'_, ()>) -> Result<()> {
+        // It was started when it was made.
+        Err(Error::BadState)
+    }
+
+    fn fault(&mut self, thread: Member<'_, ()>, fault: &Fault) -> Fate {
+        let mut report = faults::describe(fault);
+        let goes_on = match fault {
+            Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => {
+                self.kernel.refuse(thread.parts, Error::Gone) == Ok(true)
+            }
+            Fault::UserException(fault) => {
+                if self.has_panicked(thread.parts, fault.inner().get_Number()) {
+                    report.kind = FaultKind::Panic;
+                }
+                false
+            }
+            _ => false,
+        };
+        match goes_on {
+            true => Fate::GoesOn,
+            false => Fate::Ends(ExitStatus::Fault(report)),
+        }
+    }
+}
