@@ -88,7 +88,15 @@ fn guest_lints(builder: &Builder) -> Result<()> {
     let mut found = Vec::new();
     for package in packages {
         let mut clippy = builder.cargo("clippy");
-        clippy.args(["--quiet", "--package", package, "--bins", "--", "-D", "warnings"]);
+        clippy.args([
+            "--quiet",
+            "--package",
+            package,
+            "--bins",
+            "--",
+            "-D",
+            "warnings",
+        ]);
         if run(&mut clippy, "clippy").is_err() {
             found.push(package.as_str());
         }

@@ -31,7 +31,7 @@
 //! behind it. Calls go up the ranks only (apps < factories < drivers < manager),
 //! which is what excludes deadlock.
 //!
-//! [`factory`] has the loop for servers that make ICs. [`fake`] runs any server
+//! [`factory`] has the loop for servers that make ICs. `fake` (a feature) runs any server
 //! on the host, without a kernel.
 #![cfg_attr(not(any(test, feature = "fake")), no_std)]
 #![forbid(unsafe_code)]

@@ -18,7 +18,7 @@ struct Reader<R> {
     reply: R,
 }
 
-/// See the [module](self). `R` stands for the reply that a waiting reader gets later.
+/// See the module. `R` stands for the reply that a waiting reader gets later.
 pub struct Input<R> {
     queue: Deque<u8, INPUT_QUEUE>,
     /// A stack: the last one is served first.

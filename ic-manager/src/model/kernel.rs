@@ -421,10 +421,8 @@ impl Kernel {
             Cap::VSpace {
                 base,
                 asid: Some(asid),
-            } if last => {
-                if self.asids[asid as usize] == Some(base) {
-                    self.asids[asid as usize] = None;
-                }
+            } if last && self.asids[asid as usize] == Some(base) => {
+                self.asids[asid as usize] = None;
             }
             Cap::Node { base, .. } | Cap::Tcb { base } if last => {
                 let mut indices: Vec<u32> = self.slots(base).keys().copied().collect();

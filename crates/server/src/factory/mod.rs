@@ -13,11 +13,11 @@
 //! impl Factory for Minimal {
 //!     type Ic = ();
 //!
-//!     fn describe(&self) -> Contract { … }
+//!     fn describe(&self) -> Contract { CONTRACT }
 //!
 //!     fn create(&mut self, maker: &mut Maker<'_>, spec: &Spec<'_>) -> Result<()> {
 //!         let made = maker.create(&Needs { memory: 16, ..Needs::default() })?;
-//!         // Compose: made.parts.cap(…), made.pieces. On an error the IC is destroyed again.
+//!         // Compose: made.parts.cap(i), made.pieces. On an error the IC is destroyed again.
 //!         Ok(())
 //!     }
 //!
