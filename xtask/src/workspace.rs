@@ -11,11 +11,12 @@ use std::process::Command;
 
 /// Folders whose packages have guest programs (binary targets), and what these are for. A library
 /// of the same package is ordinary code, tested on the host.
-const GUESTS: [(&str, Role); 6] = [
+const GUESTS: [(&str, Role); 7] = [
     ("apps", Role::App),
     ("drivers", Role::Domain),
     ("factories", Role::Domain),
     ("ic-manager", Role::Domain),
+    ("legacy-posix", Role::App),
     ("root-task", Role::RootTask),
     ("tests/guests", Role::Test),
 ];

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Address spaces: what of a program is where.
