@@ -9,7 +9,7 @@
 //! slot 0        boot domains, 8 each           (filled by the root task)
 //!      1000     ASID and IRQ control
 //!      1024     boot untypeds
-//!      2048     the manager's own: ASID pools
+//!      2048     the manager's own: ASID pools, what its program needs
 //!      2112     untyped memory, in pairs       (what a block was split into)
 //!     34880     ICs, 16 each
 //!    100416     regions, 1 each
@@ -55,6 +55,30 @@ pub const fn asid_pool(i: usize) -> Slot {
     } else {
         FIXED + i as Slot
     }
+}
+
+/// What the manager's program has for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Own {
+    /// The endpoint through which an execution says that it has
+    /// [answered](crate::machine::Machine::answer_caller).
+    Answered,
+    /// What the reaper signals the manager through.
+    ManagerBell,
+    /// The reaper's TCB.
+    Reaper,
+    /// The frame of its IPC buffer.
+    ReaperBuffer,
+    /// The notification that it waits for.
+    ReaperBell,
+    /// A slot that is empty between any two of its steps.
+    ReaperScratch,
+}
+
+/// The slot of something of the program's own.
+pub const fn own(what: Own) -> Slot {
+    FIXED + ASID_POOLS as Slot + what as Slot
 }
 
 /// Boot untyped `i`.
@@ -128,7 +152,8 @@ mod tests {
     fn the_parts_of_the_pool_do_not_overlap() {
         let ends = [
             (boot::FIRST_UNTYPED + boot::MAX_UNTYPEDS as Slot, FIXED),
-            (asid_pool(ASID_POOLS - 1) + 1, HALVES),
+            (asid_pool(ASID_POOLS - 1) + 1, own(Own::Answered)),
+            (own(Own::ReaperScratch) + 1, HALVES),
             (half(MAX_HALVES as u32 - 1) + 1, ICS),
             (ic(MAX_ICS as u32 - 1, Part::Tables) + TABLES, REGIONS),
             (region(MAX_REGIONS as u32 - 1) + 1, BONDS),

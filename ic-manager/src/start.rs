@@ -6,12 +6,13 @@
 //! from is on its books as well, but not the manager's to give back.
 
 use xos_protocol::supervisor::boot::{self, ManagerBoot};
+use xos_protocol::supervisor::{BootDomain, BootUntyped};
 use xos_protocol::{Error, IcId, IcState, Name, Result, slots};
 
 use crate::Manager;
 use crate::ic::Phase;
 use crate::ledger::{Account, Cost};
-use crate::machine::Machine;
+use crate::machine::{Machine, Slot};
 use crate::pool;
 use crate::table::Link;
 use crate::untyped::MIN_BITS;
@@ -40,6 +41,24 @@ fn promise(name: &str, all: Cost) -> Cost {
         pages: pages.min(all.pages / SHARE),
         units: units.min(all.units / SHARE),
     }
+}
+
+/// The manager's own index among the domains.
+pub fn index_of_manager(boot: &ManagerBoot) -> Option<u32> {
+    let named = |domain: &BootDomain| domain.name.as_str() == MANAGER;
+    boot.domains.iter().position(named).map(|i| i as u32)
+}
+
+/// Takes the smallest untyped memory of at least `bits` out of what will be given away, for what the
+/// manager itself is made of: its pool slot.
+pub fn keep_back(boot: &mut ManagerBoot, bits: u8) -> Option<Slot> {
+    let fits = |untyped: &BootUntyped| !untyped.device && untyped.size_bits >= bits;
+    let (i, untyped) = (boot.untypeds.iter_mut().enumerate())
+        .filter(|(_, untyped)| fits(untyped))
+        .min_by_key(|(_, untyped)| untyped.size_bits)?;
+    // Nothing is ever made of device memory.
+    untyped.device = true;
+    Some(pool::boot_untyped(i as u32))
 }
 
 impl Manager<'_> {
@@ -113,5 +132,30 @@ impl Manager<'_> {
             .ok_or(Error::OverBudget)?;
         self.ics[index].account = Account::root(Cost { pages, ..quota });
         self.ics[index].account.charge(built)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn untyped(size_bits: u8, device: bool) -> BootUntyped {
+        BootUntyped {
+            paddr: 0,
+            size_bits,
+            device,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_back_is_the_smallest_that_fits_and_is_given_to_nobody() {
+        let mut boot = ManagerBoot::default();
+        boot.untypeds
+            .extend([untyped(20, false), untyped(14, true), untyped(15, false)]);
+        boot.untypeds.extend([untyped(12, false)]);
+        assert_eq!(keep_back(&mut boot, 14), Some(pool::boot_untyped(2)));
+        assert_eq!(keep_back(&mut boot, 14), Some(pool::boot_untyped(0)));
+        assert_eq!(keep_back(&mut boot, 14), None);
+        assert_eq!(keep_back(&mut boot, 12), Some(pool::boot_untyped(3)));
     }
 }

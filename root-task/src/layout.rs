@@ -16,7 +16,8 @@ use crate::space::Span;
 
 /// Where the [reply stub](crate#the-reply-stub) is mapped in every domain, read-only: in the page
 /// that separates stack and IPC buffer, where it separates them as well as an unmapped page does.
-pub const STUB_VADDR: u64 = STACK_TOP;
+pub const STUB_VADDR: u64 = xos_protocol::supervisor::STUB_VADDR;
+const _: () = assert!(STUB_VADDR == STACK_TOP);
 
 /// What pages are made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -19,7 +19,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use heapless::Vec as BoundedVec;
-use xos_protocol::supervisor::Op;
+use xos_protocol::supervisor::{LINE, Op};
 use xos_protocol::{Badge, Error, Who};
 
 use crate::cspace::manager_badge;
@@ -45,6 +45,11 @@ pub enum Event {
         /// 0 for success.
         code: u64,
     },
+    /// The manager has a line for the log.
+    Log {
+        /// Its bytes, as the message says.
+        bytes: u64,
+    },
     /// Something of the manager's that is none of these.
     Refused(Error),
     /// Nothing that anybody was given the right to say.
@@ -59,6 +64,7 @@ impl Event {
                 Ok(Op::NextCrash) => Self::NextCrash,
                 Ok(Op::Disposed) => Self::Disposed { domain: first_word },
                 Ok(Op::PowerOff) => Self::PowerOff { code: first_word },
+                Ok(Op::Log) => Self::Log { bytes: first_word },
                 Err(error) => Self::Refused(error),
             };
         }
@@ -113,6 +119,11 @@ pub enum Action {
     Stop {
         /// The domain's index.
         domain: usize,
+    },
+    /// Print so many bytes of the message, which begin at its second word.
+    Log {
+        /// At most [`LINE`].
+        bytes: usize,
     },
     /// Answer the manager: an error, or success with this first word.
     Reply(Result<u64, Error>),
@@ -184,6 +195,12 @@ impl Supervisor {
             }
             Event::Disposed { domain } => self.disposed(domain),
             Event::PowerOff { code } => actions([Action::PowerOff { code }]),
+            Event::Log { bytes } => match usize::try_from(bytes) {
+                Ok(bytes) if bytes <= LINE => {
+                    actions([Action::Log { bytes }, Action::Reply(Ok(0))])
+                }
+                _ => actions([Action::Reply(Err(Error::Malformed))]),
+            },
             Event::Refused(error) => actions([Action::Reply(Err(error))]),
         }
     }
@@ -428,6 +445,23 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_line_for_the_log_is_printed_and_answered_unless_it_is_too_long() {
+        let mut supervisor = with_manager();
+        let mut log = |bytes| {
+            let event = Event::of(manager_badge(), Op::Log.label(), bytes);
+            supervisor.handle(event, 0)
+        };
+        let bytes = LINE;
+        assert_eq!(
+            log(LINE as u64)[..],
+            [Action::Log { bytes }, Action::Reply(Ok(0))]
+        );
+        for bytes in [LINE as u64 + 1, u64::MAX] {
+            assert_eq!(log(bytes)[..], [Action::Reply(Err(Error::Malformed))]);
         }
     }
 }

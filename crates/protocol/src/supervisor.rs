@@ -20,8 +20,20 @@ ops! {
         Disposed,
         /// Word 0: 0 for success, anything else for a failure. Ends the machine. No reply.
         PowerOff,
+        /// Word 0: a count of bytes, up to [`LINE`]; then the bytes: a line for the log. The manager has no
+        /// console, since all who have one wait for it.
+        Log,
     }
 }
+
+/// Bytes of a line of the manager's for the log.
+pub const LINE: usize = 256;
+
+/// Where a page is mapped, executable and read-only, in every boot domain, whose first instruction is the
+/// entry of a program that replies once, with the tag in R12 and no words, and faults. It takes
+/// everything from registers and touches no memory: what an execution is made to run that cannot go
+/// on, so that whoever waits for its answer gets one.
+pub const STUB_VADDR: u64 = 0x7fff_ffdf_e000;
 
 /// Bit of the manager's notification by which the root task says that somebody crashed. It is
 /// Microkit's fault flag, which no channel has; the manager has no children.

@@ -3,6 +3,7 @@
 
 use sel4::{CapRights, Fault as KernelFault, MessageInfo, cap, cap_type};
 use xos_protocol::ic::{Fault, FaultKind};
+use xos_protocol::supervisor::LINE;
 use xos_root_task::cspace::REPLIES_RADIX;
 use xos_root_task::report::{Crash, Decision, Registers};
 use xos_root_task::restart::Verdict;
@@ -64,6 +65,7 @@ impl Watch<'_> {
                 }
             }
             Action::Stop { domain } => self.stop(domain),
+            Action::Log { bytes } => print_message(bytes),
             Action::Reply(answer) => {
                 let (label, word) = match answer {
                     Ok(word) => (0, word),
@@ -177,6 +179,19 @@ impl Watch<'_> {
         }
         self.builder.resume(domain)
     }
+}
+
+/// Prints bytes of the message that was received last, from its second word on.
+fn print_message(bytes: usize) {
+    let mut text = [0; LINE];
+    sel4::with_ipc_buffer(|buffer| {
+        let words = &buffer.msg_regs()[1..];
+        for (chunk, word) in text.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+    });
+    let line = panic_report::text(&text[..bytes.min(LINE)]);
+    console::print(format_args!("{line}"));
 }
 
 fn registers(context: &sel4::UserContext) -> Registers {
