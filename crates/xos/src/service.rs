@@ -129,25 +129,13 @@ impl<T, const N: usize> Clients<T, N> {
         session: u32,
         manager: &Manager<P>,
         new: impl FnOnce() -> T,
-        mut gone: impl FnMut(u32, T),
+        gone: impl FnMut(u32, T),
     ) -> xos_protocol::Result<&mut T> {
         // In two steps because of the borrow that would be returned from the middle.
         let at = match self.known.iter().position(|(known, _)| *known == session) {
             Some(at) => at,
             None => {
-                loop {
-                    match manager.next_event()? {
-                        Event::None => break,
-                        Event::Died(_) => {}
-                        Event::Closed(session) => {
-                            let at = self.known.iter().position(|(known, _)| *known == session);
-                            if let Some(at) = at {
-                                let (session, state) = self.known.swap_remove(at);
-                                gone(session, state);
-                            }
-                        }
-                    }
-                }
+                self.sweep(manager, gone)?;
                 if self.known.push((session, new())).is_err() {
                     return Err(xos_protocol::Error::TableFull);
                 }
@@ -155,6 +143,31 @@ impl<T, const N: usize> Clients<T, N> {
             }
         };
         Ok(&mut self.known[at].1)
+    }
+
+    /// Forgets the clients that have gone since the last time, and tells `gone` of each. For servers that
+    /// cannot wait for the next new client to learn of it.
+    ///
+    /// # Errors
+    /// What the manager says.
+    pub fn sweep<P: Port>(
+        &mut self,
+        manager: &Manager<P>,
+        mut gone: impl FnMut(u32, T),
+    ) -> xos_protocol::Result<()> {
+        loop {
+            match manager.next_event()? {
+                Event::None => return Ok(()),
+                Event::Died(_) => {}
+                Event::Closed(session) => {
+                    let at = self.known.iter().position(|(known, _)| *known == session);
+                    if let Some(at) = at {
+                        let (session, state) = self.known.swap_remove(at);
+                        gone(session, state);
+                    }
+                }
+            }
+        }
     }
 
     /// How many are known.
@@ -177,6 +190,7 @@ impl<T, const N: usize> Default for Clients<T, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec;
     use std::vec::Vec;
     use xos_server::fake::FakeManager;
 
@@ -203,6 +217,28 @@ mod tests {
             Ok(&mut 2)
         );
         assert_eq!(left, [(7, 5)]);
+    }
+
+    #[test]
+    fn a_sweep_forgets_those_that_have_gone_and_nobody_else() {
+        let fake = FakeManager::default();
+        let manager = Manager::new(&fake);
+        let mut clients = Clients::<u32, 4>::new();
+        for session in [1, 2] {
+            assert!(
+                clients
+                    .get(session, &manager, || session, |_, _| ())
+                    .is_ok()
+            );
+        }
+        fake.close(1);
+        // One that never said anything.
+        fake.close(3);
+        let mut left = Vec::new();
+        clients
+            .sweep(&manager, |session, state| left.push((session, state)))
+            .unwrap();
+        assert_eq!((left, clients.len()), (vec![(1, 1)], 1));
     }
 
     #[test]
