@@ -73,13 +73,18 @@ pub enum Error {
     /// A kernel operation failed although the arguments were accepted: a defect or sabotage by a peer.
     #[error("a kernel operation was refused unexpectedly; the log of the server has the details")]
     Kernel = 20,
+    /// The factory has no image of this name.
+    #[error(
+        "there is no program of this name in the file tree; add one with ADD='host/file=bin/name'"
+    )]
+    NoImage = 21,
     /// A reply carried a label that this version of the protocol does not define.
     #[error("the server answered with a code that this version does not know")]
     Unknown = 0xffff,
 }
 
 impl Error {
-    const ALL: [Error; 20] = [
+    const ALL: [Error; 21] = [
         Error::NoSuchOperation,
         Error::Malformed,
         Error::Gone,
@@ -100,6 +105,7 @@ impl Error {
         Error::TimedOut,
         Error::Interrupted,
         Error::Kernel,
+        Error::NoImage,
     ];
 
     /// The reply label that stands for this error; never 0.

@@ -115,7 +115,7 @@ impl<'a> Images<'a> {
     /// The index of an image, which is loaded if need be.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such file, [`Error::BadImage`] when it is no program, the
+    /// [`Error::NoImage`] when there is no such file, [`Error::BadImage`] when it is no program, the
     /// manager's when there is no room for it although everything unused was given up.
     pub fn load<K: Kernel, P: Port>(
         &mut self,
@@ -134,7 +134,7 @@ impl<'a> Images<'a> {
         if let Some(index) = self.images.iter_mut().position(cached) {
             return Ok(index);
         }
-        let (path, file) = tools.files.find(name).ok_or(Error::NotFound)?;
+        let (path, file) = tools.files.find(name).ok_or(Error::NoImage)?;
         let program = Program::parse(file).map_err(|error| {
             tools
                 .kernel

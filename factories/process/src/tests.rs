@@ -463,8 +463,8 @@ fn what_is_no_program_is_refused() {
         ("bad", Error::BadImage),
         ("huge", Error::BadImage),
         ("etc/x", Error::BadImage),
-        ("x", Error::NotFound),
-        ("", Error::NotFound),
+        ("x", Error::NoImage),
+        ("", Error::NoImage),
     ] {
         assert_eq!(test.create(&spec(name)), Err(error), "{name}");
     }
