@@ -60,6 +60,14 @@ pub const SUITES: &[Suite] = &[
         count_instructions: false,
     },
     Suite {
+        name: "drivers",
+        boots: Boots::System("tests/guests/drivers/drivers.system"),
+        cases: include!("../guests/drivers/src/cases.rs"),
+        programs: &[],
+        limit: Duration::from_secs(120),
+        count_instructions: true,
+    },
+    Suite {
         name: "supervision",
         boots: Boots::System("tests/guests/domains/supervision.system"),
         cases: include!("../guests/domains/supervision.rs"),
@@ -146,6 +154,86 @@ pub const BROUGHT: &[Brought] = &[
         prints: "TEST_PASS",
         silence: Duration::from_secs(30),
     },
+];
+
+/// A command of the monitor's in the system that users boot, as `make exec` runs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Executed {
+    /// What the test is called.
+    pub name: &'static str,
+    /// The command.
+    pub line: &'static str,
+    /// A file of the tests that is added, and its name in the guest.
+    pub addition: Option<(&'static str, &'static str)>,
+    /// Its output, all of it.
+    pub output: &'static str,
+    /// Its status.
+    pub status: i32,
+    /// What is said about it, in the log.
+    pub log: &'static str,
+}
+
+/// All of these.
+pub const EXECUTED: &[Executed] = &[
+    Executed {
+        name: "exec::a_commands_output_is_alone_and_its_status_is_the_programs",
+        line: "run process NAME=value hello --exit 7 a 'b c'",
+        addition: None,
+        output: "hello a b c\nNAME=value\n",
+        status: 7,
+        log: "hello ended with code 7",
+    },
+    Executed {
+        name: "exec::a_crash_is_told_with_the_place_in_the_source",
+        line: "run process crash illegal",
+        addition: None,
+        output: "",
+        status: 139,
+        log: "crash: crash at 0x",
+    },
+    Executed {
+        name: "exec::a_program_that_is_added_is_run",
+        line: "run process mine x",
+        addition: Some(("hello", "bin/mine")),
+        output: "hello x\n",
+        status: 0,
+        log: "",
+    },
+    Executed {
+        name: "exec::a_file_that_is_no_program_is_refused",
+        line: "run process etc/text x",
+        addition: Some(("hello.d", "etc/text")),
+        output: "",
+        status: 1,
+        log: "cannot run etc/text by `process`: the image is not a well-formed",
+    },
+    Executed {
+        name: "exec::a_command_that_there_is_not_is_an_error_with_help",
+        line: "frobnicate",
+        addition: None,
+        output: "",
+        status: 2,
+        log: "no command `frobnicate`; type `help`",
+    },
+];
+
+/// Lines that are typed at the monitor's prompt in the system that users boot, after the demonstration.
+pub const TYPED: &str = "typed::the_demonstration_runs_and_then_lines_from_the_terminal";
+/// The lines.
+pub const LINES: &str = "run process hello typed\nfactories\nrun process crash spin &\nlist\n";
+/// What is printed, in this order, before the machine powers off with success.
+pub const PRINTS: &[&str] = &[
+    "hello from a process",
+    "hello from a thread",
+    "9592 primes below 100000",
+    "killed; all went as it should",
+    "crash crashed: write at 0x0 (instruction at 0x",
+    "crash: crash at 0x",
+    "BEFORE",
+    "hello typed",
+    "own arena",
+    "[1] crash is isolation context",
+    "process  crash",
 ];
 
 #[cfg(test)]

@@ -8,13 +8,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use xos_tests::{BROUGHT, Boots, Brought, FAILING, Failing, SUITES, Suite};
+use std::time::Duration;
+use xos_image::console::EXEC_FILE;
+use xos_tests::{
+    BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PRINTS, SUITES, Suite,
+    TYPED,
+};
+use xtask::exec;
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
 use xtask::run::{self, Unattended};
 use xtask::sim::qemu::Qemu;
 use xtask::sim::{Event, PowerOff};
 use xtask::suite::{self, Verdict, WHOLE};
+use xtask::tree::Addition;
 
 /// Machines that run at the same time: each is busy with one core of the host.
 const MACHINES: usize = 2;
@@ -44,6 +51,12 @@ fn main() -> ExitCode {
         let run = || run_brought(brought).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(brought.name, run));
     }
+    for executed in EXECUTED {
+        let run = || run_executed(executed).map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(executed.name, run));
+    }
+    let run = || run_typed().map_err(|error| Failed::from(format!("{error:#}")));
+    trials.push(Trial::test(TYPED, run));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -196,20 +209,100 @@ fn run_failing(failing: &Failing) -> Result<()> {
     let mut printed = Vec::new();
     let end = loop {
         match machine.next(Some(failing.silence), "the machine's end")? {
-            Event::Text(text) => printed.extend(text),
+            Event::Text(text) | Event::Log(text) => printed.extend(text),
             Event::Off(how) => break how,
             _ => {}
         }
     };
-    let printed = String::from_utf8_lossy(&printed);
+    in_order(&printed, failing.prints)?;
+    ensure!(end == PowerOff::Failure, "the machine {end}");
+    Ok(())
+}
+
+/// Fails unless the texts were printed, each behind the one before it.
+fn in_order(printed: &[u8], texts: &[&str]) -> Result<()> {
+    let printed = String::from_utf8_lossy(printed);
     let mut rest = &*printed;
-    for text in failing.prints {
+    for text in texts {
         let found = rest.split_once(text);
         rest = found
             .with_context(|| format!("{text:?} was not printed, or not in its place:\n{printed}"))?
             .1;
     }
-    ensure!(end == PowerOff::Failure, "the machine {end}");
+    Ok(())
+}
+
+/// How long the system that users boot may print nothing.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Packs the system that users boot.
+fn pack_system(
+    builder: &Builder,
+    name: &str,
+    additions: &[Addition],
+    texts: &[(&str, String)],
+) -> Result<Image> {
+    pack::system(
+        builder,
+        &Recipe {
+            name,
+            description: &builder.workspace().root.join("system.xml"),
+            search: &[],
+            additions,
+            texts,
+            tests: &[],
+        },
+    )
+}
+
+/// Runs one command, and compares what comes of it.
+fn run_executed(executed: &Executed) -> Result<()> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let addition = executed.addition.map(|(program, guest)| -> Result<_> {
+        Ok(Addition {
+            host: builder.programs_folder().join(program),
+            guest: guest.parse()?,
+        })
+    });
+    let additions = Vec::from_iter(addition.transpose()?);
+    let texts = [(EXEC_FILE, format!("{}\n", executed.line))];
+    let name = executed.name.replace("::", "-");
+    let image = pack_system(builder, &name, &additions, &texts)?;
+    let _machine = Permit::take();
+    let machine = image.boot(&Qemu::default())?;
+    let (mut output, mut log) = (Vec::new(), Vec::new());
+    let status = exec::capture(machine, image.symbols(), SILENCE, &mut output, &mut log)?;
+    let (output, log) = (
+        String::from_utf8_lossy(&output),
+        String::from_utf8_lossy(&log),
+    );
+    ensure!(status == executed.status, "status {status}:\n{output}{log}");
+    ensure!(output == executed.output, "the output is {output:?}\n{log}");
+    ensure!(log.contains(executed.log), "the log is\n{log}");
+    Ok(())
+}
+
+/// Boots as `make run` does without a terminal, and types lines.
+fn run_typed() -> Result<()> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let image = pack_system(builder, "typed", &[], &[])?;
+    let _machine = Permit::take();
+    let options = Unattended {
+        silence: SILENCE,
+        expect: None,
+        feed: true,
+    };
+    let machine = image.boot(&Qemu::default())?;
+    let mut printed = Vec::new();
+    let end = run::unattended(
+        machine,
+        image.symbols(),
+        &options,
+        LINES.as_bytes(),
+        &mut printed,
+    )?;
+    in_order(&printed, PRINTS)?;
+    ensure!(end == PowerOff::Success, "the machine {end}");
     Ok(())
 }
 

@@ -102,7 +102,7 @@ pub fn collect(mut machine: Machine, log: &mut dyn std::io::Write) -> Result<Val
     let mut started = None;
     loop {
         match machine.next(Some(SILENCE), "the next value of the benchmark")? {
-            Event::Text(text) => log.write_all(&text)?,
+            Event::Text(text) | Event::Log(text) => log.write_all(&text)?,
             Event::Frame(line) => {
                 let Some(Frame::Value { name, number, unit }) = Frame::parse(&line) else {
                     continue;

@@ -37,7 +37,7 @@ pub fn capture(
                 output.write_all(&text)?;
                 output.flush()?;
             }
-            Event::Text(text) => {
+            Event::Text(text) | Event::Log(text) => {
                 log.write_all(&explainer.feed(&text))?;
                 log.flush()?;
             }
@@ -53,7 +53,7 @@ pub fn capture(
     // The status is known: a guest that does not manage to power off changes nothing about it.
     while let Ok(event) = machine.next(Some(FAREWELL), "power-off") {
         match event {
-            Event::Text(text) => log.write_all(&explainer.feed(&text))?,
+            Event::Text(text) | Event::Log(text) => log.write_all(&explainer.feed(&text))?,
             Event::Off(_) => break,
             _ => {}
         }
@@ -101,6 +101,16 @@ mod tests {
         assert_eq!(status.unwrap(), 7);
         assert_eq!(output, "hello\nworld");
         assert_eq!(log, "boot\nbye\n");
+    }
+
+    #[test]
+    fn a_line_for_the_log_is_no_output_even_in_the_middle_of_a_line() {
+        let (status, output, log) = run(concat!(
+            r"printf '\036xos:exec:begin\r\nhel\036xos:log factory: oops\r\nlo\r\n';",
+            r"printf '\036xos:exec:end 0\r\n'; exit 33"
+        ));
+        assert_eq!(status.unwrap(), 0);
+        assert_eq!((&*output, &*log), ("hello\n", "factory: oops\n"));
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub fn unattended(
         // A guest at its prompt may wait for as long as nobody writes to standard input.
         let within = (waiting_for != "a line on standard input").then_some(options.silence);
         match machine.next(within, &waiting_for)? {
-            Event::Text(text) => {
+            Event::Text(text) | Event::Log(text) => {
                 output.write_all(&explainer.feed(&text))?;
                 output.flush()?;
                 if finder.as_mut().is_some_and(|finder| finder.feed(&text)) {
@@ -219,7 +219,7 @@ pub fn interactive(
     let mut within = boot;
     loop {
         match machine.next(within, "the monitor's first prompt")? {
-            Event::Text(text) => {
+            Event::Text(text) | Event::Log(text) => {
                 stdout.write_all(&explainer.feed(&text))?;
                 stdout.flush()?;
             }

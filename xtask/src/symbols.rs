@@ -80,8 +80,13 @@ fn key(name: &str) -> String {
         .replace('_', "-")
 }
 
-/// Name and address of a crash report.
+/// Name and address of a crash report: the root task's of a boot domain, or the monitor's of a program.
 fn crash(line: &str) -> Option<(&str, u64)> {
+    if let Some((before, report)) = line.split_once(" crashed: ") {
+        let name = before.split_whitespace().next_back()?;
+        let (_, address) = report.split_once("(instruction at 0x")?;
+        return Some((name, leading_hexadecimal(address)?));
+    }
     let (_, report) = line.split_once("crash: ")?;
     let name = report
         .split_whitespace()
@@ -152,6 +157,14 @@ mod tests {
     fn a_crash_report_gives_name_and_address() {
         let line = "[root] crash: ic_manager: page fault at 0x10 rip=0x20f31a rsp=0x7ff0";
         assert_eq!(crash(line), Some(("ic_manager", 0x20_f31a)));
+    }
+
+    #[test]
+    fn the_monitors_report_of_a_program_gives_name_and_address() {
+        let line = "[2] bin/crash crashed: read at 0x8 (instruction at 0x203e7c)";
+        assert_eq!(crash(line), Some(("bin/crash", 0x20_3e7c)));
+        assert_eq!(crash("crash crashed: read at 0x8"), None);
+        assert_eq!(crash(" crashed: (instruction at 0x8)"), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn archive(name: &str, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn archive(name: &str, data: &[u8]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, data) in [("bin/hello", &b"\x7fELF"[..]), (name, data)] {
             let mut header = tar::Header::new_ustar();
@@ -77,6 +77,12 @@ mod tests {
         assert_eq!(exec_line(&archive("etc/motd", b"x")), None);
         assert_eq!(exec_line(&archive("etc/exec", b"\xff")), None);
         assert_eq!(exec_line(&[]), None);
+    }
+
+    #[test]
+    fn a_line_for_the_log_is_a_frame() {
+        let frame = xos_image::console::Frame::Log("text").to_string();
+        assert_eq!(frame, format!("{}text\n", xos_protocol::console::LOG));
     }
 
     proptest! {

@@ -11,12 +11,12 @@ extern crate alloc;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use monitor::{Shell, Start, System};
 use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
-use xos_image::console::{EXIT_FAILURE, EXIT_SUCCESS};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Edge, Free, IcInfo, Open, ServiceInfo};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
@@ -27,6 +27,8 @@ const MANAGER: Channel = Channel::new(0);
 const CONSOLE: Channel = Channel::new(1);
 const TIMER: Channel = Channel::new(2);
 
+/// How long a pause is.
+const PAUSE: Duration = Duration::from_millis(2);
 /// ICs and sessions that a program may pay for itself.
 const ICS: u16 = 64;
 /// Names that are listed.
@@ -217,10 +219,16 @@ impl System for Machine {
         u64::try_from(now.as_nanos()).ok()
     }
 
+    fn pause(&mut self) {
+        // There may be no timer. Without it, and where the clock goes on while the machine stands still,
+        // this is what gives the others their turn: who yields is the last in the queue.
+        let _ = self.timer.sleep(PAUSE);
+        sel4::r#yield();
+    }
+
     fn power_off(&mut self, success: bool) -> Result<()> {
         let _ = self.console.flush();
-        let code = if success { EXIT_SUCCESS } else { EXIT_FAILURE };
-        Err(self.manager.power_off(code.into()))
+        Err(self.manager.power_off(u32::from(!success)))
     }
 }
 

@@ -19,6 +19,10 @@ use crate::{Start, System, demo, graph};
 const PROMPT: &str = "xos> ";
 /// The console may die and be restarted; after so many failures in a row it is not coming back.
 const PATIENCE: u32 = 1000;
+/// Pauses without a new service after which the system has begun.
+const QUIET: u32 = 4;
+/// Pauses after which nobody is waited for any longer.
+const MOST_PAUSES: u32 = 200;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,8 @@ enum Failure {
     NoIc(u64),
     #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
     Start { start: Start, error: Error },
+    #[error("cannot run {image} by `{factory}`: it has no image of that name", image = .0.image, factory = .0.factory)]
+    NoImage(Start),
     #[error("cannot {what}: {error}")]
     System { what: &'static str, error: Error },
 }
@@ -91,6 +97,7 @@ impl<S: System> Shell<S> {
     /// The monitor's whole life: the command that the file tree asks for, or demonstration and prompt.
     /// Returns when there is no more input, or the machine does not power off.
     pub fn boot(&mut self, files: &[u8]) {
+        self.settle();
         if let Some(line) = crate::exec_line(files) {
             self.exec(line);
             return;
@@ -99,6 +106,21 @@ impl<S: System> Shell<S> {
         self.demo();
         self.system.print(demo::FAREWELL);
         self.interact();
+    }
+
+    /// Waits until the system has begun. The boot domains begin at the same time as this one, and nobody
+    /// says when all have: so when there are services, and no more come.
+    fn settle(&mut self) {
+        let (mut known, mut quiet) = (0, 0);
+        for _ in 0..MOST_PAUSES {
+            self.system.pause();
+            let count = self.system.services().map_or(0, |all| all.len());
+            quiet = if count == known { quiet + 1 } else { 0 };
+            known = count;
+            if known > 0 && quiet >= QUIET {
+                return;
+            }
+        }
     }
 
     /// Runs one line between frames that tell the host tool where its output begins and ends, then
@@ -229,7 +251,7 @@ impl<S: System> Shell<S> {
     fn run(&mut self, start: Start, background: bool) -> Result<Outcome, Failure> {
         let (id, job) = match self.system.start(&start) {
             Ok(started) => started,
-            Err(error) => return Err(Failure::Start { start, error }),
+            Err(error) => return Err(self.refusal(start, error)),
         };
         if background {
             self.last_number += 1;
@@ -252,6 +274,19 @@ impl<S: System> Shell<S> {
             status: exit_code(status),
             message,
         })
+    }
+
+    /// Why a program could not be started: of two things that have names, the one that there is not.
+    fn refusal(&mut self, start: Start, error: Error) -> Failure {
+        let services = self.system.services().unwrap_or_default();
+        let has_factory = services
+            .iter()
+            .any(|service| service.name == Name::new(&start.factory));
+        if error == Error::NotFound && has_factory {
+            Failure::NoImage(start)
+        } else {
+            Failure::Start { start, error }
+        }
     }
 
     /// Says which programs in the background have ended.
@@ -458,7 +493,11 @@ fn compare(before: &Free, after: &Free) -> String {
     ] {
         table.row([title.to_string(), thousands(before), thousands(after)]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    if after.bytes < before.bytes {
+        text += "What is less is kept for the next time: images that were loaded, open sessions.\n";
+    }
+    text
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub trait System {
     fn destroy(&mut self, id: IcId) -> Result<()>;
     /// Nanoseconds since boot, if there is a clock.
     fn now(&mut self) -> Option<u64>;
+    /// Lets all others go on for a moment: some milliseconds.
+    fn pause(&mut self);
     /// Stops the machine; a simulator's exit status says whether all is well.
     fn power_off(&mut self, success: bool) -> Result<()>;
 }

@@ -14,6 +14,7 @@
 //! \x1e xos:case:NAME ok \n               it passed
 //! \x1e xos:case:NAME FAIL reason \n      it did not
 //! \x1e xos:value:NAME NUMBER UNIT \n     a measured value
+//! \x1e xos:log TEXT \n                   a line for the log: no part of anybody's output
 //! ```
 //! (no spaces around `\x1e` and `\n`). The tool takes frames out of what it shows.
 //!
@@ -22,8 +23,8 @@
 //! restores the program's own bytes. Keyboards, and the tool, end a line of input with `\r`.
 //!
 //! A frame must never come from a program that merely prints: the serial driver replaces
-//! [`RECORD_SEPARATOR`] in what its other clients print, so that only the monitor, and the test and
-//! benchmark programs of this repository, make frames.
+//! [`RECORD_SEPARATOR`] in what its other clients print, so that only the boot domains, and the test
+//! and benchmark programs of this repository, make frames.
 
 use core::fmt;
 
@@ -79,6 +80,8 @@ pub enum Frame<'a> {
         /// Of what: `ticks` (of the time-stamp counter), `bytes`, ...
         unit: &'a str,
     },
+    /// A line for the log.
+    Log(&'a str),
 }
 
 impl<'a> Frame<'a> {
@@ -115,6 +118,9 @@ impl<'a> Frame<'a> {
                 }
             };
         }
+        if let Some(text) = body.strip_prefix("log ") {
+            return Some(Self::Log(text));
+        }
         let (name, rest) = split(body.strip_prefix("value:")?)?;
         let (number, unit) = split(rest)?;
         let number = number.parse().ok()?;
@@ -147,6 +153,7 @@ impl fmt::Display for Frame<'_> {
             Self::Value { name, number, unit } => {
                 write!(f, "value:{} {number} {}", Word(name), Word(unit))
             }
+            Self::Log(text) => write!(f, "log {}", Line(text)),
         }?;
         f.write_str("\n")
     }
@@ -210,7 +217,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_written_frame_is_read_back(
-            kind in 0..7, name in word(), reason in "[ -~]{0,60}", number: u64, status: i32, unit in word(),
+            kind in 0..8, name in word(), reason in "[ -~]{0,60}", number: u64, status: i32, unit in word(),
         ) {
             let frame = match kind {
                 0 => Frame::Prompt,
@@ -219,7 +226,8 @@ mod tests {
                 3 => Frame::CaseBegin(&name),
                 4 => Frame::CaseOk(&name),
                 5 => Frame::CaseFail { name: &name, reason: &reason },
-                _ => Frame::Value { name: &name, number, unit: &unit },
+                6 => Frame::Value { name: &name, number, unit: &unit },
+                _ => Frame::Log(&reason),
             };
             let line = line(&frame);
             prop_assert_eq!(Frame::parse(&line), Some(frame));

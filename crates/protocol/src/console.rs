@@ -28,5 +28,10 @@ ops! {
 /// Bytes that one message carries at most, behind the count.
 pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 16;
 
+/// What a boot domain's line for the log begins with: it is then no part of what a program prints at the
+/// same time (`xos_image::console::Frame::Log`). Behind it comes the line, without control characters,
+/// and a newline, all in one message.
+pub const LOG: &str = "\x1exos:log ";
+
 /// The interrupt character, Ctrl-C.
 pub const INTERRUPT: u8 = 3;

@@ -9,10 +9,11 @@ use core::fmt;
 
 use xos_client::Console;
 use xos_protocol::console::MAX_BYTES;
+use xos_protocol::slots::ic;
 
 use crate::cspace::OUTPUT_LOCK;
 use crate::session::Cached;
-use crate::sync;
+use crate::{sync, tls};
 
 use sel4_sync::{RawLazyNotificationMutex, lock_api};
 
@@ -72,22 +73,41 @@ fn send(bytes: &[u8]) {
     let _ = CONSOLE.with(|endpoint| Console::new(endpoint).write(bytes));
 }
 
+struct Writer<'a>(&'a mut Lines<CAPACITY>);
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.add(text, send);
+        Ok(())
+    }
+}
+
 /// The body of [`print!`](crate::print).
 #[doc(hidden)]
 pub fn print(text: fmt::Arguments<'_>) {
-    struct Writer<'a>(&'a mut Lines<CAPACITY>);
-
-    impl fmt::Write for Writer<'_> {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.add(text, send);
-            Ok(())
-        }
-    }
-
-    // A panic message must come after what was printed before it.
-    xos_runtime::panicking::set_printer(|_| flush_unless_busy());
+    keep_last_words();
     // `Writer` never fails; a `Display` that does has printed what it could.
     let _ = fmt::write(&mut Writer(&mut LINES.lock()), text);
+}
+
+/// From now on, the message of a panic comes after what was printed before it. That of a thread is printed
+/// here: a factory reads and logs the main thread's, and cannot read those of the others.
+pub(crate) fn keep_last_words() {
+    xos_runtime::panicking::set_printer(|words| {
+        last_words(tls::own().exit == ic::ITSELF, words);
+    });
+}
+
+fn last_words(in_main: bool, words: fmt::Arguments<'_>) {
+    // Whoever holds the lock may be who panics.
+    let Some(mut lines) = LINES.try_lock() else {
+        return;
+    };
+    if !in_main {
+        let mut writer = Writer(&mut lines);
+        let _ = fmt::write(&mut writer, format_args!("thread {words}\n"));
+    }
+    lines.flush(send);
 }
 
 /// Sends what waits for the rest of its line.

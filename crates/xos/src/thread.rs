@@ -145,6 +145,7 @@ where
     if stack == 0 || stack > MAX_STACK {
         return Err(Error::new(Tried::Spawn, Why::Malformed));
     }
+    output::keep_last_words();
     let slot = take_slot()?;
     let packet = Arc::new(Packet {
         head: Head {

@@ -10,6 +10,7 @@ use sel4::{
     ObjectBlueprintX86, UserContext, VmAttributes, cap,
 };
 use xos_server::client::Console;
+use xos_server::protocol::console::LOG;
 use xos_server::protocol::manager::PAGE;
 use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
 use xos_server::{Parts, Space, faults, protocol};
@@ -262,11 +263,17 @@ impl Kernel for Machine {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let mut buffer = heapless::String::<LINE>::new();
+        let mut text = heapless::String::<LINE>::new();
         let name = sel4_microkit::pd_name().unwrap_or_default();
         // What is too long is cut.
-        let _ = write!(buffer, "{name}: {line}");
-        let _ = buffer.push('\n');
-        let _ = self.console.write(buffer.as_bytes());
+        let _ = write!(text, "{name}: {line}");
+        let mut frame = heapless::String::<{ LINE + LOG.len() + 1 }>::new();
+        let _ = frame.push_str(LOG);
+        for c in text.chars() {
+            // What is no control character is not shorter than a blank.
+            let _ = frame.push(if c.is_control() { ' ' } else { c });
+        }
+        let _ = frame.push('\n');
+        let _ = self.console.write(frame.as_bytes());
     }
 }

@@ -2,6 +2,7 @@
 //! The supervisor's loop: receives, decides ([`xos_root_task::supervise`]), carries out.
 
 use sel4::{CapRights, Fault as KernelFault, MessageInfo, cap, cap_type};
+use xos_image::console::Frame;
 use xos_protocol::ic::{Fault, FaultKind};
 use xos_protocol::supervisor::LINE;
 use xos_root_task::cspace::REPLIES_RADIX;
@@ -181,7 +182,7 @@ impl Watch<'_> {
     }
 }
 
-/// Prints bytes of the message that was received last, from its second word on.
+/// Prints bytes of the message that was received last, from its second word on: a line for the log.
 fn print_message(bytes: usize) {
     let mut text = [0; LINE];
     sel4::with_ipc_buffer(|buffer| {
@@ -191,7 +192,7 @@ fn print_message(bytes: usize) {
         }
     });
     let line = panic_report::text(&text[..bytes.min(LINE)]);
-    console::print(format_args!("{line}"));
+    console::print(format_args!("{}", Frame::Log(line.trim_end())));
 }
 
 fn registers(context: &sel4::UserContext) -> Registers {

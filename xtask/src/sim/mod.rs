@@ -122,7 +122,9 @@ impl std::fmt::Display for PowerOff {
 pub enum Event {
     /// The guest printed text.
     Text(Vec<u8>),
-    /// The guest sent a frame; [`console::Frame::parse`] reads it.
+    /// The guest printed a line for the log, with its end.
+    Log(Vec<u8>),
+    /// The guest sent another frame; [`console::Frame::parse`] reads it.
     Frame(String),
     /// Someone typed (see [`Machine::sender`]).
     Input(Vec<u8>),
@@ -303,15 +305,27 @@ impl Machine {
     fn take(&mut self, piece: Piece) {
         match piece {
             Piece::Text(text) => {
-                self.log.extend(&text);
-                let excess = self.log.len().saturating_sub(LOG_LIMIT);
-                // Dropped in big steps, so that a talkative guest does not cost a copy per line.
-                if excess > LOG_LIMIT {
-                    self.log.drain(..excess);
-                }
+                self.note(&text);
                 self.ready.push_back(Event::Text(text));
             }
-            Piece::Frame(line) => self.ready.push_back(Event::Frame(line)),
+            Piece::Frame(line) => match console::Frame::parse(&line) {
+                Some(console::Frame::Log(text)) => {
+                    let text = format!("{text}\n").into_bytes();
+                    self.note(&text);
+                    self.ready.push_back(Event::Log(text));
+                }
+                _ => self.ready.push_back(Event::Frame(line)),
+            },
+        }
+    }
+
+    /// Adds to what is shown when something goes wrong.
+    fn note(&mut self, text: &[u8]) {
+        self.log.extend(text);
+        let excess = self.log.len().saturating_sub(LOG_LIMIT);
+        // Dropped in big steps, so that a talkative guest does not cost a copy per line.
+        if excess > LOG_LIMIT {
+            self.log.drain(..excess);
         }
     }
 

@@ -15,6 +15,9 @@ struct Fake {
     power: Option<bool>,
     /// Programs in the background run until this is set.
     over: bool,
+    /// Pauses that the factory takes to register, and pauses that there were.
+    late: u32,
+    pauses: u32,
 }
 
 fn id(serial: u64) -> IcId {
@@ -60,6 +63,9 @@ impl System for Fake {
     }
 
     fn services(&mut self) -> Result<Vec<ServiceInfo>> {
+        if self.pauses < self.late {
+            return Ok(Vec::new());
+        }
         Ok(vec![ServiceInfo {
             name: Name::new("process"),
             kind: ServiceKind::Factory,
@@ -105,7 +111,10 @@ impl System for Fake {
     }
 
     fn start(&mut self, start: &Start) -> Result<(IcId, String)> {
-        if start.factory != "process" {
+        if start.factory != "process" || self.pauses < self.late {
+            return Err(Error::NotFound);
+        }
+        if start.image == "nosuch" {
             return Err(Error::NotFound);
         }
         self.started.push(start.clone());
@@ -136,6 +145,10 @@ impl System for Fake {
 
     fn now(&mut self) -> Option<u64> {
         None
+    }
+
+    fn pause(&mut self) {
+        self.pauses += 1;
     }
 
     fn power_off(&mut self, success: bool) -> Result<()> {
@@ -185,6 +198,10 @@ fn an_error_says_what_failed_and_what_to_do() {
     assert_eq!(
         message,
         "cannot run hello by `container`: nothing is registered under that name; `factories` lists what is"
+    );
+    assert_eq!(
+        run("run process nosuch").2,
+        "cannot run nosuch by `process`: it has no image of that name"
     );
     assert_eq!(run("frob").1, 2);
     assert_eq!(
@@ -241,6 +258,24 @@ fn the_command_of_the_tree_is_framed_and_what_is_said_about_it_comes_after() {
         "\x1exos:exec:begin\n<three runs>\n\x1exos:exec:end 3\nthree ended with code 3\n"
     );
     assert_eq!(shell.system.power, Some(true));
+}
+
+#[test]
+fn what_begins_at_the_same_time_as_the_monitor_is_waited_for() {
+    let tree = crate::tests::archive("etc/exec", b"run process three\n");
+    let mut shell = shell();
+    shell.system.late = 7;
+    shell.boot(&tree);
+    assert!(shell.system.screen.contains("exec:end 3\n"));
+}
+
+#[test]
+fn a_system_without_any_service_is_not_waited_for_in_vain() {
+    let tree = crate::tests::archive("etc/exec", b"run process three\n");
+    let mut shell = shell();
+    shell.system.late = u32::MAX;
+    shell.boot(&tree);
+    assert!(shell.system.screen.contains("exec:end 1\n"));
 }
 
 #[test]
