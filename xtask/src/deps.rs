@@ -20,6 +20,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("dot", "graphviz"),
     ("git", "git"),
+    // For tests of containers: they make real images, with others' tools.
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
 ];
 
 /// Python modules that are needed: a script that fails without them, and the packages.

@@ -5,7 +5,7 @@
 //! | module | its job |
 //! | --- | --- |
 //! | [`workspace`] | what is in this repository, and where |
-//! | [`deps`] | what it needs of the machine |
+//! | [`deps`], [`debian`] | what it needs of the machine; programs of Debian's for guests |
 //! | [`kernel`], [`guest`] | building: the kernel, the programs that run on it |
 //! | [`tree`], [`pack`] | packing: the initial file tree, a system that can be booted |
 //! | [`sim`], [`frames`] | running: a simulator as a stream of events that always ends |
@@ -20,6 +20,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod debian;
 pub mod deps;
 pub mod exec;
 pub mod frames;

@@ -99,7 +99,9 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
         tree.add_bytes(guest.parse()?, text.as_bytes().to_vec())?;
     }
     for addition in recipe.additions {
-        tree.add(addition)?;
+        for note in tree.add(addition)? {
+            eprintln!("xtask: {}: {note}", addition.host.display());
+        }
     }
 
     let mut search = Search::default();

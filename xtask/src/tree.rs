@@ -2,6 +2,9 @@
 //! The initial file tree of the system: a tar archive made of the programs of `apps/` and of what
 //! the user adds.
 //!
+//! What goes to `containers/NAME` is an OCI bundle or image on the host, and in the tree what `xos-oci`
+//! makes of it: a description, and beside it the root file system, in `images/`.
+//!
 //! The archive is deterministic: the same contents make the same bytes, so that an image changes
 //! only when something in it does. All that could surprise the guest is refused here: names with
 //! `..`, two files of one name, a file where another one needs a folder, links and devices.
@@ -13,6 +16,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use xos_container::{CONTAINERS, IMAGES};
+use xos_oci::{Limits, Packed};
 
 /// How deep folders that are added may be nested.
 const MAX_DEPTH: usize = 32;
@@ -56,6 +61,19 @@ pub enum TreeError {
         "the guest's {0} would be a file and a folder at once; give one of the two another name"
     )]
     FileAndFolder(GuestPath),
+    /// A container that cannot be had.
+    #[error("cannot add the container {path}: {error}")]
+    Container {
+        /// Where on the host it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: xos_oci::Error,
+    },
+    /// A name that no container can have.
+    #[error(
+        "`{0}` is no name of a container: a letter or digit, then letters, digits, `_`, `.`, `-`, at most 64"
+    )]
+    ContainerName(String),
     /// The archive could not be written.
     #[error("cannot write the archive: {0}")]
     Archive(io::Error),
@@ -129,6 +147,14 @@ pub struct Addition {
     pub guest: GuestPath,
 }
 
+impl Addition {
+    /// Whether it goes where the guest's containers are: the container's name.
+    fn container(&self) -> Option<&str> {
+        let (folder, name) = self.guest.as_str().split_once('/')?;
+        (folder == CONTAINERS).then_some(name)
+    }
+}
+
 impl FromStr for Addition {
     type Err = TreeError;
 
@@ -173,9 +199,44 @@ impl Tree {
         self.insert(guest, Content::Bytes(bytes))
     }
 
-    /// Puts a file of the host, or all files of a folder, into the tree.
-    pub fn add(&mut self, addition: &Addition) -> Result<(), TreeError> {
-        self.add_host(&addition.host, &addition.guest, 0)
+    /// Puts a file of the host, or all files of a folder, into the tree; a container where the guest's
+    /// containers are. Gives notes for the user about what was left out.
+    pub fn add(&mut self, addition: &Addition) -> Result<Vec<String>, TreeError> {
+        match addition.container() {
+            Some(name) => {
+                let path = addition.host.to_str();
+                let path = path.ok_or_else(|| TreeError::Name(addition.host.clone()))?;
+                self.add_container(path, name)
+            }
+            None => {
+                self.add_host(&addition.host, &addition.guest, 0)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Puts a bundle or an image of the host into the tree, as the container `name`. An image's path may
+    /// be followed by `:` and the name of one of several in it. Gives notes as [`add`](Self::add) does.
+    pub fn add_container(&mut self, path: &str, name: &str) -> Result<Vec<String>, TreeError> {
+        if !xos_container::is_name(name) {
+            return Err(TreeError::ContainerName(name.escape_debug().to_string()));
+        }
+        let Packed {
+            description,
+            archive,
+            digest,
+            notes,
+        } = xos_oci::pack(path, &Limits::default()).map_err(|error| TreeError::Container {
+            path: path.into(),
+            error,
+        })?;
+        self.add_bytes(format!("{CONTAINERS}/{name}").parse()?, description)?;
+        let image: GuestPath = format!("{IMAGES}/{digest}.tar").parse()?;
+        // Of the same name is the same content: it is named for its digest.
+        if !self.files.contains_key(&image) {
+            self.add_bytes(image, archive)?;
+        }
+        Ok(notes)
     }
 
     fn add_host(&mut self, host: &Path, guest: &GuestPath, depth: usize) -> Result<(), TreeError> {
@@ -426,6 +487,58 @@ mod tests {
             .map(|entry| entry.unwrap().header().mode().unwrap())
             .collect();
         assert_eq!(modes, [0o644, 0o755]);
+    }
+
+    /// A bundle whose root has one file.
+    fn bundle(content: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("rootfs")).unwrap();
+        fs::write(folder.path().join("rootfs/sh"), content).unwrap();
+        let config = r#"{ "ociVersion": "1.0.2", "root": { "path": "rootfs" }, "annotations": { "a": "b" },
+            "process": { "cwd": "/", "args": ["/sh"], "user": { "uid": 0, "gid": 0 } } }"#;
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_bundle_becomes_a_description_and_a_root_that_containers_share() {
+        let (one, other) = (bundle("1"), bundle("2"));
+        let mut tree = Tree::new();
+        for (folder, name) in [(&one, "a"), (&one, "b"), (&other, "c")] {
+            let addition = format!("{}=containers/{name}", folder.path().display());
+            let notes = tree.add(&addition.parse().unwrap()).unwrap();
+            assert!(notes[0].contains("annotations"), "{notes:?}");
+        }
+        let paths: Vec<_> = tree.paths().map(GuestPath::as_str).collect();
+        assert_eq!(paths[..3], ["containers/a", "containers/b", "containers/c"]);
+        assert_eq!(paths.len(), 5, "{paths:?}");
+        assert!(paths[3].starts_with("images/") && paths[3].ends_with(".tar"));
+    }
+
+    #[test]
+    fn what_is_no_container_is_none_wherever_it_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let add = |name: &str| {
+            let addition = format!("{}=containers/{name}", folder.path().display());
+            Tree::new().add(&addition.parse().unwrap()).unwrap_err()
+        };
+        assert!(matches!(add("a"), TreeError::Container { .. }));
+        for name in ["a/b", "-a", &"x".repeat(65)] {
+            assert!(matches!(add(name), TreeError::ContainerName(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_elsewhere_is_a_folder() {
+        let addition = Addition {
+            host: bundle("1").keep(),
+            guest: path("data"),
+        };
+        let mut tree = Tree::new();
+        tree.add(&addition).unwrap();
+        let paths: Vec<_> = tree.paths().map(GuestPath::as_str).collect();
+        assert_eq!(paths, ["data/config.json", "data/rootfs/sh"]);
+        fs::remove_dir_all(addition.host).unwrap();
     }
 
     proptest! {
