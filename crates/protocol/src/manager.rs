@@ -156,7 +156,7 @@ pub struct Create {
     pub ics: u32,
     /// Radix of the parts node, 3 to 8.
     pub parts_radix: u32,
-    /// Radix of its CSpace, 4 to 8 (up to 12 within this protocol; 8 is the most that one node has).
+    /// Radix of its CSpace, 4 to 12.
     pub cspace_radix: u32,
 }
 
@@ -216,7 +216,7 @@ impl Create {
         c.end()?;
         if words[3] != 0
             || !(3..=8).contains(&args.parts_radix)
-            || !(4..=8).contains(&args.cspace_radix)
+            || !(4..=12).contains(&args.cspace_radix)
         {
             return Err(Error::Malformed);
         }

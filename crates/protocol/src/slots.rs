@@ -10,7 +10,8 @@
 //!   node with Microkit's fixed slots, so that a Microkit slot `i` is CPtr `i`.
 //! * An IC's root has the radix its creator chose (5 by default); its slot
 //!   [`ic::ROOT`] may hold the root itself (guard such that eight bits resolve),
-//!   so that its CPtr names the CNode for operations on it.
+//!   so that its CPtr names the CNode for operations on it. A root whose radix is
+//!   greater than eight lies, with an empty guard, in part 0 of a node in that slot.
 
 /// Bits below the root level of every CSpace.
 pub const NODE_BITS: u32 = 8;
@@ -45,7 +46,9 @@ pub mod ic {
     pub const ITSELF: u32 = 1;
     /// The IC's session on the manager.
     pub const MANAGER: u32 = 2;
-    /// The root CNode itself, with a guard of `8 - radix` bits; CPtr [`super::cptr`]`(ROOT, ROOT)`.
+    /// The root CNode itself, with a guard of `8 - radix` bits; CPtr [`super::cptr`]`(ROOT, ROOT)`. With a
+    /// radix of more than 8: a node whose part 0 is the root, with an empty guard; CPtr
+    /// [`super::cptr`]`(ROOT, 0)`.
     pub const ROOT: u32 = 3;
     /// First of the named channels given by the creator, in the order of the specification.
     pub const FIRST_CHANNEL: u32 = 8;

@@ -25,6 +25,17 @@ impl Space {
         depth: NODE_BITS,
     };
 
+    /// That of an IC whose CSpace has this radix, and whose specification says that it composes.
+    pub const fn ic(radix: u8) -> Self {
+        match radix {
+            0..=8 => Self::IC,
+            _ => Self {
+                root: cptr(ic::ROOT, 0),
+                depth: radix as u32,
+            },
+        }
+    }
+
     /// The root slot `slot`, for CNode operations.
     pub fn slot(self, slot: u32) -> AbsoluteCPtr {
         cap::CNode::from_bits(self.root)
@@ -109,5 +120,8 @@ mod tests {
         assert_eq!(Space::DOMAIN.node(20).slot(7).path().depth(), 20);
         assert_eq!(Space::IC.slot(20).path().depth(), 8);
         assert_eq!(Space::IC.slot(20).root().bits(), 0x303);
+        assert_eq!(Space::ic(5), Space::IC);
+        assert_eq!(Space::ic(12).slot(2000).path().depth(), 12);
+        assert_eq!(Space::ic(12).slot(2000).root().bits(), 0x300);
     }
 }

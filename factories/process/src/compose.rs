@@ -69,7 +69,7 @@ impl<'a> Wish<'a> {
         };
         let stack_pages = u64::from(spec.stack).div_ceil(PAGE);
         let channels = strings(spec.channels).count();
-        if !(4..=8).contains(&cspace_radix)
+        if !(4..=12).contains(&cspace_radix)
             || spec.ics >= 1 << 12
             || stack_pages > MAX_STACK_PAGES
             || channels > (ic::FIRST_FREE - ic::FIRST_CHANNEL) as usize
@@ -88,6 +88,13 @@ impl<'a> Wish<'a> {
                 cspace_radix,
             },
         })
+    }
+}
+
+impl Wish<'_> {
+    /// Whether its CSpace's root does not fit into one of its own slots.
+    const fn needs_root_node(&self) -> bool {
+        self.composes && self.info.cspace_radix > 8
     }
 }
 
@@ -134,7 +141,7 @@ impl Plan {
         let beyond = slots.saturating_sub(Sequence::in_parts(parts_radix).into());
         let nodes = beyond.div_ceil(NODE_SLOTS.into());
 
-        let need = tables.count() + own + nodes;
+        let need = tables.count() + own + nodes + u64::from(wish.needs_root_node());
         let memory = round_up(need);
         let objects = SLOT_BYTES * ((1 << parts_radix) + (1 << wish.info.cspace_radix))
             + EXECUTION_BYTES
@@ -371,6 +378,10 @@ fn build<K: Kernel>(
         }
         builder.kernel.map_frame(at, parts, address, true)?;
     }
+    let root_node = match wish.needs_root_node() {
+        true => Some(builder.piece(1)?.0),
+        false => None,
+    };
     builder.kernel.configure(
         parts,
         &Execution {
@@ -378,6 +389,7 @@ fn build<K: Kernel>(
             buffer: buffer.ok_or(Error::Kernel)?,
             buffer_address: layout.ipc_buffer,
             composes: wish.composes,
+            root_node,
         },
     )?;
     Ok(info_bytes)

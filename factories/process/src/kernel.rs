@@ -75,6 +75,8 @@ pub struct Execution {
     pub buffer_address: u64,
     /// Whether the CSpace gets its own root.
     pub composes: bool,
+    /// Untyped memory for the node with the root, if the CSpace is too large for one to be enough.
+    pub root_node: Option<At>,
 }
 
 /// What a process starts with: the registers of `xos_protocol::start`.
@@ -127,7 +129,7 @@ pub trait Kernel {
     /// Reads a frame that may be mapped elsewhere. (Four calls.)
     fn read(&mut self, frame: At, offset: usize, bytes: &mut [u8]) -> Outcome;
 
-    /// Configures the execution of a process. (One more call if it composes.)
+    /// Configures the execution of a process. (One more call if it composes, three with a node for the root.)
     fn configure(&mut self, parts: u32, execution: &Execution) -> Outcome;
 
     /// Sets the registers of a process that has not run yet.

@@ -221,7 +221,28 @@ impl Kernel for Machine {
                 node(execution.buffer.node).cap(execution.buffer.index),
             )
             .map_err(refusal)?;
-        if execution.composes {
+        if let Some(untyped) = execution.root_node {
+            let cspace = process.cspace();
+            let at = |bits: u64, depth| cspace.absolute_cptr_from_bits_with_depth(bits, depth);
+            let depth = radix as usize;
+            // Made in a slot that is free, then moved, since only that sets the guard.
+            let (made, root) = (ic::FIRST_FREE, u64::from(ic::ROOT));
+            node(untyped.node)
+                .cap::<sel4::cap_type::Untyped>(untyped.index)
+                .untyped_retype(
+                    &ObjectBlueprint::CNode { size_bits: 1 },
+                    &cspace.absolute_cptr_for_self(),
+                    made as usize,
+                    1,
+                )
+                .map_err(refusal)?;
+            at(root, depth)
+                .mutate(&at(made.into(), depth), CNodeCapData::skip(7).into_word())
+                .map_err(refusal)?;
+            at(root << NODE_BITS, depth + NODE_BITS as usize)
+                .copy(&process.slot(parts::CSPACE), CapRights::all())
+                .map_err(refusal)?;
+        } else if execution.composes {
             let guard = CNodeCapData::skip((NODE_BITS - radix) as usize).into_word();
             process
                 .cspace()

@@ -177,6 +177,27 @@ fn arguments_are_on_the_page_that_the_process_is_told_of() {
 }
 
 #[test]
+fn a_program_that_composes_in_a_large_cspace_gets_its_root_in_a_node() {
+    let file = image(&[TEXT], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    for (cspace_radix, composes, in_node) in
+        [(12, true, true), (12, false, false), (8, true, false)]
+    {
+        let world = World::new();
+        let mut test = Test::new(&world, &files);
+        let id = test.started(&Spec {
+            cspace_radix,
+            composes,
+            ..spec("hello")
+        });
+        let execution = world.borrow().spaces[&PLACE].execution.unwrap();
+        assert_eq!(execution.cspace_radix, u32::from(cspace_radix));
+        assert_eq!(execution.root_node.is_some(), in_node);
+        test.ends(id);
+    }
+}
+
+#[test]
 fn thread_local_variables_lie_before_the_thread_pointer() {
     let file = image(&[TEXT, DATA, VARIABLES], ENTRY);
     let files = archive(&[("bin/hello", &file)]);
@@ -485,7 +506,7 @@ fn specifications_out_of_range_are_refused() {
     };
     for (spec, error) in [
         (change(|s| s.cspace_radix = 3), Error::Malformed),
-        (change(|s| s.cspace_radix = 9), Error::Malformed),
+        (change(|s| s.cspace_radix = 13), Error::Malformed),
         (change(|s| s.ics = 4096), Error::Malformed),
         (change(|s| s.stack = u32::MAX), Error::Malformed),
         (change(|s| s.channels = "a\0b\0c\0d\0e\0"), Error::Malformed),

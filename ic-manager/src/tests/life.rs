@@ -76,7 +76,7 @@ fn a_thousand_lives_later_nothing_is_lost_and_no_id_came_twice() {
 #[test]
 fn the_factory_finds_the_parts_where_it_wanted_them() {
     let (mut w, payer) = World::with_one();
-    for (parts_radix, cspace_radix) in [(3, 8), (8, 4), (5, 5)] {
+    for (parts_radix, cspace_radix) in [(3, 8), (8, 4), (5, 5), (4, 12)] {
         let args = Create {
             payer: Some(payer),
             place: 20,

@@ -10,7 +10,7 @@ fn payer() -> impl Strategy<Value = Option<u32>> {
 proptest! {
     #[test]
     fn create_survives_its_words(payer in payer(), place in 0u32..4096, handle in 0u32..4096, session: bool,
-        memory in 0u32..1 << 24, quota in 0u32..1 << 24, ics in 0u32..4096, parts_radix in 3u32..=8, cspace_radix in 4u32..=8) {
+        memory in 0u32..1 << 24, quota in 0u32..1 << 24, ics in 0u32..4096, parts_radix in 3u32..=8, cspace_radix in 4u32..=12) {
         let args = Create { payer, place, handle, session, memory, quota, ics, parts_radix, cspace_radix };
         prop_assert_eq!(Create::from_words(args.words()), Ok(args));
     }
