@@ -47,8 +47,22 @@ impl<'a> Buffer<'a> {
         self.left == 0
     }
 
+    /// Leaves off what is more than `most` bytes.
+    pub fn limit(&mut self, most: usize) {
+        self.left = self.left.min(most);
+    }
+
+    /// Uses up to `count` bytes without looking at them.
+    pub fn skip(&mut self, count: usize) {
+        self.each(count, |_, _, _, _| {});
+    }
+
     /// The next bytes that lie in one frame, at most `most`, which are used then. `None` at the end.
     fn next(&mut self, most: usize) -> Option<(Page, usize, usize)> {
+        let most = most.min(self.left);
+        if most == 0 {
+            return None;
+        }
         loop {
             let (first, rest) = self.segments.split_first()?;
             let left = usize::from(first.length) - self.used;
@@ -152,5 +166,23 @@ mod tests {
         assert_eq!(buffer.put_zeroes(&mut pages, 2), 2);
         assert_eq!(Buffer::new(&segments).take(&pages, &mut bytes), 3);
         assert_eq!(&bytes, b"e\0\0");
+    }
+
+    #[test]
+    fn a_limit_and_a_skip_leave_what_is_between() {
+        let mut pages = HeapPages::new(1);
+        let page = pages.allocate().unwrap();
+        pages.write(page, 0, b"abcdef");
+        let segments = [(0, 2), (2, 3)].map(|(offset, length)| Segment {
+            page,
+            offset,
+            length,
+        });
+        let mut buffer = Buffer::new(&segments);
+        buffer.limit(4);
+        buffer.skip(1);
+        let mut bytes = [0; 5];
+        assert_eq!((buffer.left(), buffer.take(&pages, &mut bytes)), (3, 3));
+        assert_eq!(&bytes, b"bcd\0\0");
     }
 }

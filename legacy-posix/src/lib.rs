@@ -39,6 +39,9 @@
 //! | --- | --- |
 //! | [`mm`] | address spaces: mappings, pages, copy on write |
 //! | [`wait`] | who waits for what |
+//! | [`vfs`] | what paths name, who may, file systems: tmpfs and `/proc` |
+//! | [`file`](mod@file) | open files, and what calls do with them |
+//! | [`pipe`], [`event`], [`socket`], [`poll`], [`tty`] | what can be open besides files |
 //!
 //! All of it runs on the host, on a model of the kernel; `main.rs` plugs it into the machine.
 #![cfg_attr(not(test), no_std)]
@@ -49,10 +52,17 @@ extern crate alloc;
 pub mod buffer;
 pub mod credentials;
 pub mod errno;
+pub mod event;
+pub mod file;
 pub mod flow;
 pub mod id;
 pub mod mm;
 pub mod pages;
+pub mod pipe;
+pub mod poll;
+pub mod socket;
+pub mod tty;
+pub mod vfs;
 pub mod wait;
 
 pub use buffer::{Buffer, Segment};
