@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The record of what one IC has to do with another: the edges of the isolation graph.
 //!
-//! A session, a connection, a share, a watch and an object of one's own are
+//! A session, a connection, a share, a watch, a declaration and an object of one's own are
 //! one kind of record. Each has one slot in the pool, whose capability is the
 //! root of everything that was handed out because of the bond; ending the bond
 //! is revoking it. Its index is the badge of sessions and connections.
 
-use xos_protocol::manager::{Consent, Rights};
+use xos_protocol::manager::{Consent, Relation, Rights};
 
+use crate::machine::Slot;
 use crate::table::{Link, Links, Record};
 
 /// What a bond is.
@@ -16,7 +17,8 @@ use crate::table::{Link, Links, Record};
 pub enum Kind {
     /// None.
     Vacant = 0,
-    /// `holder` opened `facing` by name, and pays. Slot: the badged endpoint.
+    /// `holder` opened `facing` by name or was passed it, and pays. Slot: the badged endpoint (or
+    /// notification).
     Session,
     /// `facing` connected an endpoint of its own to `holder`, and pays. Slot: the badged endpoint.
     Connection,
@@ -29,6 +31,8 @@ pub enum Kind {
     Endpoint,
     /// A notification of `holder`'s own, which pays. Slot: the original.
     Notification,
+    /// What `holder` has to do with `facing` as `by` says, which pays. Slot: empty.
+    Declared,
 }
 
 /// Chains of a bond's links.
@@ -46,8 +50,16 @@ pub struct Bond {
     pub kind: Kind,
     /// A session or connection that has ended, of which the server has not read yet.
     pub closed: bool,
-    /// What the client of a session consented to.
+    /// What the client (`holder`) of a session or connection consented to.
     pub consent: Consent,
+    /// What its server (`facing`) consented to.
+    pub offer: Consent,
+    /// Pool slot of the object that a session or connection was minted from.
+    pub source: Slot,
+    /// Of a declaration: what it says.
+    pub relation: Relation,
+    /// Of a declaration: who made it.
+    pub by: Link,
     /// What a share allows.
     pub rights: Rights,
     /// An IC; of a share, a region. None when it is gone and `closed` keeps the bond.
@@ -62,15 +74,21 @@ pub struct Bond {
     links: [Links; 2],
 }
 
+const NOTHING: Consent = Consent {
+    within: false,
+    share: false,
+    connect: false,
+};
+
 impl Record for Bond {
     const VACANT: Self = Self {
         kind: Kind::Vacant,
         closed: false,
-        consent: Consent {
-            within: false,
-            share: false,
-            connect: false,
-        },
+        consent: NOTHING,
+        offer: NOTHING,
+        source: 0,
+        relation: Relation::Calls,
+        by: Link::NONE,
         rights: Rights {
             read: false,
             write: false,

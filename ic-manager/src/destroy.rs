@@ -8,7 +8,8 @@
 //! 2. everything that was handed out on its account: sessions, shares, watches,
 //!    its handles; from here on its badges and its index mean nothing to anyone;
 //! 3. whoever waits for an answer of its executions, if it serves others, is
-//!    answered by them: they are made to run a few instructions elsewhere;
+//!    answered by them: they are made to run a few instructions elsewhere, and to use the reply
+//!    capabilities that the IC said it keeps;
 //! 4. its arena: the chunks are revoked, here if they are small and by the reaper
 //!    if not;
 //! 5. its budget goes back to its payer, and its creator is told.
@@ -24,7 +25,7 @@ use crate::bond::{self, Kind as BondKind};
 use crate::create::NO_ASID;
 use crate::ic::{self, Phase};
 use crate::ledger::Cost;
-use crate::machine::{At, Machine, Step};
+use crate::machine::{At, Kept, Machine, Step};
 use crate::pool::{self, Part};
 use crate::region;
 use crate::table::Link;
@@ -140,6 +141,13 @@ impl Manager<'_> {
             m.defect("taking back an execution", refusal);
             return self.dissolve(m, index);
         }
+        // The same of its CSpace, if it executes in that.
+        if self.ics[index].kept.1 != 0
+            && let Err(refusal) = m.revoke(pool::ic(index, Part::CSpace))
+        {
+            m.defect("taking back a CSpace", refusal);
+            return self.dissolve(m, index);
+        }
         self.ics
             .append(ic::chain::HOSTED, &mut self.answering, index);
         if self.ics.first(ic::chain::HOSTED, self.answering) == Some(index) {
@@ -191,6 +199,7 @@ impl Manager<'_> {
         while let Some(bond) = self.bonds.first(bond::chain::HELD, self.ics[index].held) {
             match self.bonds[bond].kind {
                 BondKind::Watch => self.end_watch(m, bond, false),
+                BondKind::Declared => self.end_declared(bond),
                 _ if self.bonds[bond].closed => self.leave_client(bond),
                 _ => {
                     self.end_session(m, bond, false);
@@ -206,6 +215,7 @@ impl Manager<'_> {
             match self.bonds[bond].kind {
                 BondKind::Watch => self.end_watch(m, bond, true),
                 BondKind::Share => self.end_share(m, bond),
+                BondKind::Declared => self.end_declared(bond),
                 BondKind::Session if keep_clients => {}
                 _ => self.end_session(m, bond, true),
             }
@@ -248,7 +258,20 @@ impl Manager<'_> {
     /// Step 3: the first of those that wait for it.
     fn answer_next<M: Machine>(&mut self, m: &mut M) {
         while let Some(index) = self.ics.first(ic::chain::HOSTED, self.answering) {
-            match m.answer_caller(pool::ic(index, Part::Execution)) {
+            let execution = pool::ic(index, Part::Execution);
+            let (first, count) = self.ics[index].kept;
+            let asked = if count == 0 {
+                m.answer_caller(execution)
+            } else {
+                let kept = Kept {
+                    cspace: pool::ic(index, Part::CSpace),
+                    radix: self.ics[index].cspace_radix.into(),
+                    first: first.into(),
+                    count: count.into(),
+                };
+                m.answer_kept(execution, &kept)
+            };
+            match asked {
                 Ok(()) => return,
                 Err(refusal) => {
                     m.defect("answering for the dead", refusal);

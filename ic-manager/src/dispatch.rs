@@ -6,8 +6,8 @@
 //! beyond that.
 
 use xos_protocol::manager::{
-    Connect, Create, CreateWithin, Created, Grow, ObjectKind, Op, Open, RegionCreate, Register,
-    Share,
+    Connect, Consent, Create, CreateWithin, Created, Declare, Grow, ObjectKind, Op, Open, Pass,
+    RegionCreate, Register, Share,
 };
 use xos_protocol::wire::{self, Words};
 use xos_protocol::{Badge, Error, IcId, IcState, Name, RegionId, Result, Subject, Who};
@@ -185,6 +185,13 @@ impl Manager<'_> {
             }
             Op::PowerOff => Err(Error::NotAllowed),
             Op::Ended => self.ended(m, caller, ic).map(done),
+            Op::Keep => self.keep(caller, a, b).map(done),
+            Op::Bind => self.bind(m, caller, a).map(done),
+            Op::Agree => self.agree(caller, a, Consent::from_bits(b)?).map(done),
+            Op::Pass => self
+                .pass(m, caller, Pass::from_words(args)?)
+                .map(|session| Reply::one(session as u64)),
+            Op::Declare => self.declare(caller, Declare::from_words(args)?).map(done),
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Ic {
     pub asid_pool: u8,
     /// Sessions in `closings`.
     pub unread: u16,
+    /// Root slots in which it keeps reply capabilities: the first, and how many.
+    pub kept: (u16, u16),
     /// Pool slot of the endpoint from which its clients' and ICs' capabilities are minted; 0 for none.
     pub endpoint: Slot,
     /// Which of its badged endpoints exist, a bit per [`crate::pool::Part`].
@@ -156,6 +158,7 @@ impl Record for Ic {
         cspace_radix: 0,
         asid_pool: 0,
         unread: 0,
+        kept: (0, 0),
         endpoint: 0,
         minted: 0,
         emptied: false,

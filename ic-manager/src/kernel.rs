@@ -4,15 +4,15 @@
 use core::fmt::{self, Write};
 
 use ic_manager::machine::{
-    At, Cap, Execution, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
+    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
 };
 use ic_manager::pool::{self, Own};
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapType, Error, MessageInfo, ObjectBlueprint,
     ObjectBlueprintX64, ObjectBlueprintX86, UserContext, VmAttributes, cap, cap_type,
 };
-use xos_protocol::slots::domain;
-use xos_protocol::supervisor::{LINE, Op, STUB_VADDR, boot};
+use xos_protocol::slots::{domain, ic, leaf, root_guard};
+use xos_protocol::supervisor::{LINE, Op, STUB_DRAIN, STUB_VADDR, boot};
 use xos_protocol::wire::{MAX_WORDS, put_bytes};
 use xos_protocol::{Badge, Who};
 
@@ -84,6 +84,35 @@ impl Kernel {
             .call_with_mrs(MessageInfo::new(op.label(), 0, 0, 1), [word]);
         (answer.info.label() == 0).then_some(answer.msg[0])
     }
+}
+
+/// Has an execution run the stub in a CSpace, with its faults going to `door` there.
+fn run_stub(
+    tcb: Slot,
+    cspace: cap::CNode,
+    guard: usize,
+    door: u64,
+    set: impl FnOnce(&mut sel4::sys::seL4_UserContext),
+) -> Outcome {
+    let tcb = pooled::<cap_type::Tcb>(tcb);
+    tcb.tcb_configure_with_priority(
+        CPtr::from_bits(door),
+        PRIORITY,
+        PRIORITY,
+        cspace,
+        CNodeCapData::skip(guard),
+        VSPACE,
+        0,
+        cap::Granule::from_bits(0),
+    )
+    .map_err(refusal)?;
+    let mut context = UserContext::default();
+    let registers = context.inner_mut();
+    let died = MessageInfo::new(xos_protocol::Error::ServerDied.label(), 0, 0, 0);
+    registers.r12 = died.into_inner().into_words()[0];
+    set(registers);
+    tcb.tcb_write_all_registers(true, &mut context)
+        .map_err(refusal)
 }
 
 /// What lets its holder call, and no more.
@@ -216,24 +245,30 @@ impl Machine for Kernel {
     fn answer_caller(&mut self, tcb: Slot) -> Outcome {
         // It executes the root task's stub, which the manager's own address space has too: a few
         // instructions that take all from registers. That it is done shows as a fault.
-        let tcb = pooled::<cap_type::Tcb>(tcb);
-        tcb.tcb_configure_with_priority(
-            CPtr::from_bits(boot::pool(pool::own(Own::Answered))),
-            PRIORITY,
-            PRIORITY,
-            self.root,
-            CNodeCapData::skip(ROOT_GUARD),
-            VSPACE,
-            0,
-            cap::Granule::from_bits(0),
-        )
-        .map_err(refusal)?;
-        let mut context = UserContext::default();
-        let registers = context.inner_mut();
-        registers.rip = STUB_VADDR;
-        let died = MessageInfo::new(xos_protocol::Error::ServerDied.label(), 0, 0, 0);
-        registers.r12 = died.into_inner().into_words()[0];
-        tcb.tcb_write_all_registers(true, &mut context)
+        let door = boot::pool(pool::own(Own::Answered));
+        run_stub(tcb, self.root, ROOT_GUARD, door, |registers| {
+            registers.rip = STUB_VADDR;
+        })
+    }
+
+    fn answer_kept(&mut self, tcb: Slot, kept: &Kept) -> Outcome {
+        // The fault endpoint has to be in the CSpace that it executes with.
+        let root = pooled::<cap_type::CNode>(kept.cspace);
+        let door = root.absolute_cptr_from_bits_with_depth(ic::ITSELF.into(), kept.radix as usize);
+        door.delete().map_err(refusal)?;
+        door.copy(&slot(pool::own(Own::Answered)), SEND)
+            .map_err(refusal)?;
+        let guard = (root_guard(kept.radix) >> 2) as usize;
+        run_stub(tcb, root, guard, leaf(ic::ITSELF), |registers| {
+            registers.rip = STUB_VADDR + STUB_DRAIN;
+            registers.rbx = leaf(kept.first);
+            registers.r13 = kept.count.into();
+        })
+    }
+
+    fn bind(&mut self, tcb: Slot, notification: Slot) -> Outcome {
+        pooled::<cap_type::Tcb>(tcb)
+            .tcb_bind_notification(pooled(notification))
             .map_err(refusal)
     }
 

@@ -6,13 +6,14 @@
 //! affected. A page looks at a bounded number of records.
 
 use xos_protocol::manager::{
-    Budget, Edge, EdgeKind, EdgePage, Free, IcInfo, IcPage, ServiceInfo, ServicePage,
+    Budget, Declare, Edge, EdgeKind, EdgePage, Free, IcInfo, IcPage, ServiceInfo, ServicePage,
 };
 use xos_protocol::{Error, IcId, Name, Result, Subject};
 
 use crate::Manager;
-use crate::bond::Kind as BondKind;
+use crate::bond::{self, Kind as BondKind};
 use crate::ic::Phase;
+use crate::ledger::Cost;
 use crate::pool::IC_SLOTS;
 use crate::table::Link;
 
@@ -22,6 +23,8 @@ const GLANCES: u32 = 2048;
 const OWN_EDGES: usize = 3;
 /// Cursors of the graph from here on are positions in the table of bonds.
 const BONDS: u64 = 1 << 32;
+/// And from here on in the table of regions.
+const REGIONS: u64 = 1 << 33;
 
 impl Manager<'_> {
     /// One IC.
@@ -107,17 +110,102 @@ impl Manager<'_> {
                 self.own_edges(caller, index, &mut page);
             }
         }
-        let start = u32::try_from(cursor.saturating_sub(BONDS)).unwrap_or(u32::MAX);
-        for index in start..self.bonds.end() {
+        if cursor < REGIONS {
+            let start = u32::try_from(cursor.saturating_sub(BONDS)).unwrap_or(u32::MAX);
+            for index in start..self.bonds.end() {
+                if page.edges.is_full() || glances.next().is_none() {
+                    page.next = BONDS + index as u64;
+                    return page;
+                }
+                if let Some(edge) = self.bond_edge(caller, index) {
+                    let _ = page.edges.push(edge);
+                }
+            }
+        }
+        let start = u32::try_from(cursor.saturating_sub(REGIONS)).unwrap_or(u32::MAX);
+        for index in start..self.regions.end() {
             if page.edges.is_full() || glances.next().is_none() {
-                page.next = BONDS + index as u64;
+                page.next = REGIONS + index as u64;
                 return page;
             }
-            if let Some(edge) = self.bond_edge(caller, index) {
+            if let Some(edge) = self.region_edge(caller, index) {
                 let _ = page.edges.push(edge);
             }
         }
         page
+    }
+
+    fn region_edge(&self, caller: u32, index: u32) -> Option<Edge> {
+        let region = &self.regions[index];
+        if region.phase != Phase::Alive {
+            return None;
+        }
+        let (from, to) = (region.owner.get()?, region.payer.get()?);
+        let pages = (region.frames() as u64 * region.frame_bytes()) >> 12;
+        let kind = EdgeKind::Region(region.id, pages as u32);
+        self.edge(caller, from, to, kind)
+    }
+
+    fn edge(&self, caller: u32, from: u32, to: u32, kind: EdgeKind) -> Option<Edge> {
+        let visible = self.sees(caller, from) || self.sees(caller, to);
+        visible.then(|| Edge {
+            from: self.ics[from].id,
+            to: self.ics[to].id,
+            kind,
+        })
+    }
+
+    /// What a factory says that one of its ICs has to do with another.
+    pub(crate) fn declare(&mut self, caller: u32, args: Declare) -> Result<()> {
+        let end = |subject| match subject {
+            Subject::Myself => Err(Error::NotAllowed),
+            Subject::Ic(id) => self.created_by(caller, id).map(|index| (index, true)),
+            Subject::Client(session) => {
+                (self.client(caller, session)).map(|(_, client)| (client, false))
+            }
+        };
+        let ((from, first), (to, second)) = (end(args.from)?, end(args.to)?);
+        if !first && !second {
+            return Err(Error::NotAllowed);
+        }
+        let mut next = self.bonds.first(bond::chain::HELD, self.ics[from].held);
+        let known = loop {
+            let Some(index) = next else { break None };
+            let row = &self.bonds[index];
+            let same = row.kind == BondKind::Declared && row.relation == args.relation;
+            if same && row.facing.is(to) && row.by.is(caller) {
+                break Some(index);
+            }
+            next = (self.bonds).after(bond::chain::HELD, self.ics[from].held, index);
+        };
+        match (known, args.holds) {
+            (Some(known), false) => self.end_declared(known),
+            (None, true) => {
+                let bond = self.new_bond(caller)?;
+                let row = &mut self.bonds[bond];
+                row.kind = BondKind::Declared;
+                row.relation = args.relation;
+                row.by = Link::to(caller);
+                self.tie(bond, from, to);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What was declared holds no more.
+    pub(crate) fn end_declared(&mut self, bond: u32) {
+        let row = self.bonds[bond];
+        if let Some(holder) = row.holder.get() {
+            (self.bonds).remove(bond::chain::HELD, &mut self.ics[holder].held, bond);
+        }
+        if let Some(facing) = row.facing.get() {
+            (self.bonds).remove(bond::chain::FACED, &mut self.ics[facing].faced, bond);
+        }
+        if let Some(by) = row.by.get() {
+            self.ics[by].account.refund(Cost::UNIT);
+        }
+        self.bonds.release(bond);
     }
 
     fn own_edges(&self, caller: u32, index: u32, page: &mut EdgePage) {
@@ -147,10 +235,18 @@ impl Manager<'_> {
     fn bond_edge(&self, caller: u32, index: u32) -> Option<Edge> {
         let bond = &self.bonds[index];
         let (from, to, kind) = match bond.kind {
-            BondKind::Session | BondKind::Connection if !bond.closed => (
+            BondKind::Session | BondKind::Connection if !bond.closed => {
+                let kind = if bond.kind == BondKind::Session {
+                    EdgeKind::Session(index)
+                } else {
+                    EdgeKind::Connection(index)
+                };
+                (bond.holder.get()?, bond.facing.get()?, kind)
+            }
+            BondKind::Declared => (
                 bond.holder.get()?,
                 bond.facing.get()?,
-                EdgeKind::Session(index),
+                EdgeKind::Declared(bond.relation),
             ),
             BondKind::Share => {
                 let region = &self.regions[bond.holder.get()?];
@@ -159,12 +255,7 @@ impl Manager<'_> {
             }
             _ => return None,
         };
-        let visible = self.sees(caller, from) || self.sees(caller, to);
-        visible.then(|| Edge {
-            from: self.ics[from].id,
-            to: self.ics[to].id,
-            kind,
-        })
+        self.edge(caller, from, to, kind)
     }
 
     /// What an IC may spend, and has spent.

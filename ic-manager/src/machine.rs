@@ -138,6 +138,19 @@ pub struct Execution {
     pub buffer_address: u64,
 }
 
+/// Where an IC that is going keeps reply capabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Pool slot of its CSpace root.
+    pub cspace: Slot,
+    /// That one's radix.
+    pub radix: u32,
+    /// The first root slot with one.
+    pub first: u32,
+    /// How many there may be; empty slots do no harm.
+    pub count: u32,
+}
+
 /// Why the kernel refused. What it means depends on what was asked: to a slot
 /// that a caller named, [`Refusal::Occupied`] is the caller's mistake; to one
 /// of the manager's own it is a defect.
@@ -205,6 +218,12 @@ pub trait Machine {
     /// with [`xos_protocol::Error::ServerDied`]. Nobody else holds its TCB any more. When that is done,
     /// [`crate::Manager::answered`] is to be called.
     fn answer_caller(&mut self, tcb: Slot) -> Outcome;
+    /// The same, and then has it answer, in its own CSpace, through the reply capabilities that are kept
+    /// there. Nobody else holds that CSpace any more either; what is in its slots is the IC's own doing,
+    /// and invoked by its own execution, with its own rights.
+    fn answer_kept(&mut self, tcb: Slot, kept: &Kept) -> Outcome;
+    /// `seL4_TCB_BindNotification`.
+    fn bind(&mut self, tcb: Slot, notification: Slot) -> Outcome;
 
     /// Makes an ASID pool from an untyped of one page, into pool slot `to`.
     fn make_asid_pool(&mut self, untyped: Slot, to: Slot) -> Outcome;

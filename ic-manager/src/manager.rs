@@ -100,6 +100,24 @@ impl<'a> Manager<'a> {
         Ok((session, bond.holder.get().ok_or(Error::Gone)?))
     }
 
+    /// The other end of a session or connection of the caller's: the bond, who that is, and what it
+    /// consented to.
+    pub(crate) fn other_end(&self, caller: u32, session: u32) -> Result<(u32, u32, Consent)> {
+        let bond = self.bonds.get(session).ok_or(Error::Gone)?;
+        if !matches!(bond.kind, BondKind::Session | BondKind::Connection) || bond.closed {
+            return Err(Error::Gone);
+        }
+        let (other, consent) = if bond.facing.is(caller) {
+            (bond.holder, bond.consent)
+        } else if bond.holder.is(caller) {
+            (bond.facing, bond.offer)
+        } else {
+            // Not to be told apart from one that never was.
+            return Err(Error::Gone);
+        };
+        Ok((session, other.get().ok_or(Error::Gone)?, consent))
+    }
+
     /// Whose budget a request draws on: the caller's own, or that of a client of the caller.
     pub(crate) fn payer(&self, caller: u32, session: Option<u32>) -> Result<u32> {
         match session {
@@ -150,7 +168,8 @@ impl<'a> Manager<'a> {
         }
     }
 
-    /// To whom something is to be done: oneself, an IC that one created or pays for, or a client who consented.
+    /// To whom something is to be done: oneself, an IC that one created or pays for, or the other end of a
+    /// session who consented.
     pub(crate) fn target(
         &self,
         caller: u32,
@@ -169,9 +188,9 @@ impl<'a> Manager<'a> {
                 }
             }
             Subject::Client(session) => {
-                let (session, client) = self.client(caller, session)?;
-                if consented(self.bonds[session].consent) {
-                    Ok(client)
+                let (_, other, consent) = self.other_end(caller, session)?;
+                if consented(consent) {
+                    Ok(other)
                 } else {
                     Err(Error::NoConsent)
                 }

@@ -216,15 +216,21 @@ impl Manager<'_> {
         Ok(())
     }
 
+    /// A region that is alive.
+    pub(crate) fn region(&self, id: RegionId) -> Result<u32> {
+        match self.regions.get(id.index()) {
+            Some(region) if region.id == id && region.phase == Phase::Alive => Ok(id.index()),
+            _ => Err(Error::Gone),
+        }
+    }
+
     /// A region that is alive and the caller's.
     pub(crate) fn own_region(&self, caller: u32, id: RegionId) -> Result<u32> {
-        let region = self.regions.get(id.index()).ok_or(Error::Gone)?;
-        if region.id != id || region.phase != Phase::Alive {
-            Err(Error::Gone)
-        } else if !region.owner.is(caller) {
-            Err(Error::NotAllowed)
+        let index = self.region(id)?;
+        if self.regions[index].owner.is(caller) {
+            Ok(index)
         } else {
-            Ok(id.index())
+            Err(Error::NotAllowed)
         }
     }
 

@@ -8,7 +8,7 @@
 //! the slot is only the name under which it was made.
 
 use xos_protocol::manager::{
-    Connect, Consent, NOTIFY_BITS, ObjectKind, Open, Register, ServiceKind, Successor,
+    Connect, Consent, NOTIFY_BITS, ObjectKind, Open, Pass, Register, ServiceKind, Successor,
 };
 use xos_protocol::{Badge, Error, IcId, Result, Who, slots};
 
@@ -18,7 +18,7 @@ use crate::bond::{self, Kind as BondKind};
 use crate::ic::Phase;
 use crate::ledger::Cost;
 use crate::machine::{At, Kind, Machine, POOL, Rights, Slot};
-use crate::pool;
+use crate::pool::{self, Part};
 use crate::registry::Entry;
 use crate::table::Link;
 
@@ -44,6 +44,7 @@ impl Manager<'_> {
         let row = &mut self.bonds[bond];
         row.kind = BondKind::Session;
         row.consent = args.consent;
+        row.source = entry.endpoint;
         self.tie(bond, caller, server);
         let badge = badge(Who::Session(bond));
         if let Err(error) = self.hand_out(m, entry.endpoint, pool::bond(bond), to, badge) {
@@ -76,12 +77,9 @@ impl Manager<'_> {
         let to = self.root_slot(target, args.slot)?;
         let bond = self.new_bond(caller)?;
         self.bonds[bond].kind = BondKind::Connection;
+        self.bonds[bond].source = source;
         self.tie(bond, target, caller);
-        let badge = if notification {
-            1 << (bond % NOTIFY_BITS)
-        } else {
-            badge(Who::Session(bond))
-        };
+        let badge = badge_of(bond, notification);
         if let Err(error) = self.hand_out(m, source, pool::bond(bond), to, badge) {
             self.forget_session(bond);
             return Err(error);
@@ -89,7 +87,85 @@ impl Manager<'_> {
         Ok(bond)
     }
 
-    /// Ends a session or connection of which the caller is one end.
+    /// Gives another IC a session of its own with the server of one of the caller's.
+    pub(crate) fn pass<M: Machine>(&mut self, m: &mut M, caller: u32, args: Pass) -> Result<u32> {
+        let (session, server, _) = self.other_end(caller, args.session)?;
+        let source = self.bonds[session].source;
+        if !self.bonds[session].holder.is(caller) {
+            return Err(Error::NotAllowed);
+        }
+        let target = self.target(caller, args.target, |c: Consent| c.connect)?;
+        let target = self.home(target);
+        if self.ics[server].unread >= MAX_UNREAD {
+            return Err(Error::TableFull);
+        }
+        let to = self.root_slot(target, args.slot)?;
+        let bond = self.new_bond(target)?;
+        self.bonds[bond].kind = BondKind::Session;
+        self.bonds[bond].source = source;
+        self.tie(bond, target, server);
+        let badge = badge_of(bond, self.is_notification(source));
+        if let Err(error) = self.hand_out(m, source, pool::bond(bond), to, badge) {
+            self.forget_session(bond);
+            return Err(error);
+        }
+        Ok(bond)
+    }
+
+    /// Whether a pool slot that sessions are minted from holds a notification.
+    fn is_notification(&self, source: Slot) -> bool {
+        source
+            .checked_sub(pool::bond(0))
+            .and_then(|index| self.bonds.get(index))
+            .is_some_and(|bond| bond.kind == BondKind::Notification)
+    }
+
+    /// What the caller lets the other end of a session do to it.
+    pub(crate) fn agree(&mut self, caller: u32, session: u64, consent: Consent) -> Result<()> {
+        let session = u32::try_from(session).map_err(|_| Error::Gone)?;
+        let (bond, ..) = self.other_end(caller, session)?;
+        let row = &mut self.bonds[bond];
+        if row.holder.is(caller) {
+            row.consent = consent;
+        }
+        if row.facing.is(caller) {
+            row.offer = consent;
+        }
+        Ok(())
+    }
+
+    /// Where the caller keeps reply capabilities.
+    pub(crate) fn keep(&mut self, caller: u32, first: u64, count: u64) -> Result<()> {
+        let ic = &self.ics[caller];
+        if ic.domain || ic.host != Link::NONE {
+            // The supervisor knows where a boot domain has them; an IC within another has no CSpace.
+            return Err(Error::NotSupported);
+        }
+        let room = 1u64 << ic.cspace_radix;
+        let end = first.checked_add(count).ok_or(Error::BadSlot)?;
+        if count != 0 && (first < slots::ic::FIRST_FREE as u64 || end > room) {
+            return Err(Error::BadSlot);
+        }
+        self.ics[caller].kept = if count == 0 {
+            (0, 0)
+        } else {
+            (first as u16, count as u16)
+        };
+        Ok(())
+    }
+
+    /// Has the caller's execution receive what is signalled through a notification of its own.
+    pub(crate) fn bind<M: Machine>(&mut self, m: &mut M, caller: u32, place: u64) -> Result<()> {
+        let place = u32::try_from(place).map_err(|_| Error::BadSlot)?;
+        let object = self.object(caller, place).ok_or(Error::BadCapability)?;
+        if self.bonds[object].kind != BondKind::Notification || self.ics[caller].domain {
+            return Err(Error::BadCapability);
+        }
+        m.bind(pool::ic(caller, Part::Execution), pool::bond(object))
+            .map_err(|refusal| judge(m, "binding a notification", refusal, Error::BadState))
+    }
+
+    /// Ends a session or connection of which the caller is one end, or the supervisor any.
     pub(crate) fn close<M: Machine>(&mut self, m: &mut M, caller: u32, session: u64) -> Result<()> {
         let index = u32::try_from(session).map_err(|_| Error::Gone)?;
         let bond = self.bonds.get(index).ok_or(Error::Gone)?;
@@ -97,7 +173,7 @@ impl Manager<'_> {
         if !matches!(bond.kind, BondKind::Session | BondKind::Connection) || bond.closed {
             return Err(Error::Gone);
         }
-        if !by_server && !bond.holder.is(caller) {
+        if !by_server && !bond.holder.is(caller) && !self.ics[caller].supervisor {
             // Not to be told apart from one that never was.
             return Err(Error::Gone);
         }
@@ -227,7 +303,7 @@ impl Manager<'_> {
         })
     }
 
-    fn tie(&mut self, bond: u32, holder: u32, facing: u32) {
+    pub(crate) fn tie(&mut self, bond: u32, holder: u32, facing: u32) {
         self.bonds[bond].holder = Link::to(holder);
         self.bonds[bond].facing = Link::to(facing);
         self.bonds
@@ -303,6 +379,15 @@ impl Manager<'_> {
             }
         }
         self.bonds.release(bond);
+    }
+}
+
+/// The badge of a session or connection: of an endpoint, or a bit of a notification.
+fn badge_of(bond: u32, notification: bool) -> u64 {
+    if notification {
+        1 << (bond % NOTIFY_BITS)
+    } else {
+        badge(Who::Session(bond))
     }
 }
 

@@ -89,7 +89,8 @@ impl Manager<'_> {
         outcome
     }
 
-    /// Takes a region of the caller back from an IC.
+    /// Takes a region back from an IC: one of the caller's, or any from the caller; the supervisor takes
+    /// all from all.
     pub(crate) fn unshare<M: Machine>(
         &mut self,
         m: &mut M,
@@ -97,8 +98,16 @@ impl Manager<'_> {
         region: RegionId,
         target: Subject,
     ) -> Result<()> {
-        let region = self.own_region(caller, region)?;
-        let target = self.target(caller, target, |_| true)?;
+        let own = self.own_region(caller, region);
+        let region = self.region(region)?;
+        let target = match target {
+            Subject::Ic(id) if self.ics[caller].supervisor => self.known(id)?,
+            Subject::Myself => caller,
+            _ => {
+                own?;
+                self.target(caller, target, |_| true)?
+            }
+        };
         let target = self.home(target);
         let mut found = Err(Error::NotFound);
         let list = self.regions[region].shares;

@@ -4,8 +4,8 @@
 use heapless::Vec;
 use serde::de::DeserializeOwned;
 use xos_protocol::manager::{
-    Budget, Connect, Create, CreateWithin, Created, EdgePage, Event, Free, Grow, IcInfo, IcPage,
-    ObjectKind, Op, Open, RegionCreate, Register, ServicePage, Share,
+    Budget, Connect, Consent, Create, CreateWithin, Created, Declare, EdgePage, Event, Free, Grow,
+    IcInfo, IcPage, ObjectKind, Op, Open, Pass, RegionCreate, Register, ServicePage, Share,
 };
 use xos_protocol::wire::{self, MAX_WORDS};
 use xos_protocol::{Error, IcId, Name, RegionId, Result, Subject};
@@ -162,6 +162,33 @@ impl<P: Port> Manager<P> {
     pub fn connect(&self, args: &Connect) -> Result<u32> {
         let [session, ..] = self.ask(Op::Connect, args.words())?.at_least(1)?;
         Ok(session as u32)
+    }
+
+    /// [`Op::Agree`].
+    pub fn agree(&self, session: u32, consent: Consent) -> Result<()> {
+        self.ask(Op::Agree, [session.into(), consent.bits()])
+            .map(drop)
+    }
+
+    /// [`Op::Pass`]. Gives the index of the new session.
+    pub fn pass(&self, args: &Pass) -> Result<u32> {
+        let [session, ..] = self.ask(Op::Pass, args.words())?.at_least(1)?;
+        Ok(session as u32)
+    }
+
+    /// [`Op::Declare`].
+    pub fn declare(&self, args: &Declare) -> Result<()> {
+        self.ask(Op::Declare, args.words()).map(drop)
+    }
+
+    /// [`Op::Keep`].
+    pub fn keep(&self, first: u32, count: u32) -> Result<()> {
+        self.ask(Op::Keep, [first.into(), count.into()]).map(drop)
+    }
+
+    /// [`Op::Bind`].
+    pub fn bind(&self, slot: u32) -> Result<()> {
+        self.ask(Op::Bind, [slot.into()]).map(drop)
     }
 
     /// [`Op::Close`].

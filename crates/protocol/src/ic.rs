@@ -78,7 +78,8 @@ pub enum Subject {
     Myself,
     /// An IC that the caller created, pays for, or supervises.
     Ic(IcId),
-    /// The client of a session on the caller; what may be done to it is what it consented to.
+    /// The other end of a session or connection, by its index: the client of a session on the caller, or the
+    /// server of one of the caller's. What may be done to it is what it consented to.
     Client(u32),
 }
 

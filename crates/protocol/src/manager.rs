@@ -8,6 +8,10 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+mod relations;
+
+pub use relations::{Declare, Pass, Relation};
+
 use crate::wire::{Fields, Packer};
 use crate::{Error, IcId, IcState, Name, RegionId, Result, Subject};
 
@@ -51,12 +55,13 @@ pub enum Op {
     RegionDestroy,
     /// [`Share`]: maps a region of the caller into another IC.
     Share,
-    /// Words 0, 1: [`RegionId`], [`Subject`]. Takes a region back from one IC.
+    /// Words 0, 1: [`RegionId`], [`Subject`]. Takes a region back from one IC: the owner from anyone who maps
+    /// it, anyone from itself, the supervisor from all.
     Unshare,
     /// [`Connect`]: gives a badged copy of an endpoint of the caller to another IC. Reply: word 0 session index.
     Connect,
-    /// Word 0: index of a session of which the caller is client or server. Ends it: all copies of the
-    /// capability are revoked.
+    /// Word 0: index of a session of which the caller is client or server (the supervisor can name any). Ends
+    /// it: all copies of the capability are revoked.
     Close,
     /// Word 0: [`ObjectKind`]; word 1: slot. Makes an object from the caller's arena in its root CNode. It
     /// lives as long as the caller, and is named by that slot ever after; asking again for the same slot
@@ -83,11 +88,28 @@ pub enum Op {
     /// someone has asked how: its state becomes [`IcState::Dead`], its watchers are signalled. A factory
     /// says this when an IC ends and nobody waits for it yet.
     Ended,
+    /// Words 0, 1: first root slot, number of slots. The caller, an IC with a CSpace of its own, keeps reply
+    /// capabilities there. Should it die, whoever waits for one of them is answered with
+    /// [`Error::ServerDied`]. A later request replaces it; 0 slots for none.
+    Keep,
+    /// Word 0: root slot in which a notification was [made](Op::Make) for the caller. The caller's main
+    /// execution receives what is signalled there wherever it receives messages
+    /// (`seL4_TCB_BindNotification`). Once.
+    Bind,
+    /// Words 0, 1: index of a session or connection of which the caller is one end, [`Consent`]'s bits. From now
+    /// on this is what the caller lets the other end do to it. What was done before stays.
+    Agree,
+    /// [`Pass`]: gives another IC a session of its own with the server of one of the caller's. Reply: word 0
+    /// session index.
+    Pass,
+    /// [`Declare`]: for the graph, what an IC of the caller's has to do with another of the caller's by the
+    /// caller's own doing. The manager believes it and enforces nothing.
+    Declare,
 }
 
 impl Op {
     const FIRST: u64 = Op::Ping as u64;
-    const ALL: [Op; 28] = [
+    const ALL: [Op; 33] = [
         Op::Ping,
         Op::Create,
         Op::CreateWithin,
@@ -116,6 +138,11 @@ impl Op {
         Op::Free,
         Op::PowerOff,
         Op::Ended,
+        Op::Keep,
+        Op::Bind,
+        Op::Agree,
+        Op::Pass,
+        Op::Declare,
     ];
 
     /// The label of the request.
@@ -687,7 +714,9 @@ impl Register {
     }
 }
 
-/// What a client lets the server of a session do to it. Nothing by default, but to charge it for what it asks.
+/// What one end of a session lets the other do to it. A client says it when it opens a session, either end
+/// may say it later ([`Op::Agree`]). Nothing by default, but that a server may charge its client for what that
+/// one asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Consent {
     /// Create ICs that execute in the client's VSpace and CSpace.
@@ -699,8 +728,21 @@ pub struct Consent {
 }
 
 impl Consent {
-    const fn bits(self) -> u64 {
+    /// As message words carry it.
+    pub const fn bits(self) -> u64 {
         self.within as u64 | (self.share as u64) << 1 | (self.connect as u64) << 2
+    }
+
+    /// Reads a message word.
+    pub const fn from_bits(bits: u64) -> Result<Self> {
+        if bits >> 3 != 0 {
+            return Err(Error::Malformed);
+        }
+        Ok(Self {
+            within: bits & 1 != 0,
+            share: bits & 2 != 0,
+            connect: bits & 4 != 0,
+        })
     }
 }
 
@@ -734,15 +776,11 @@ impl Open {
     pub fn from_words(words: [u64; 4]) -> Result<Self> {
         let mut a = Fields::new(words[0]);
         let slot = a.take(SLOT) as u32;
-        let bits = a.take(3);
+        let consent = Consent::from_bits(a.take(3))?;
         a.end()?;
         Ok(Self {
             slot,
-            consent: Consent {
-                within: bits & 1 != 0,
-                share: bits & 2 != 0,
-                connect: bits & 4 != 0,
-            },
+            consent,
             name: Name::from_words([words[1], words[2], words[3]]),
         })
     }
@@ -859,10 +897,10 @@ pub struct ServicePage {
     pub services: Vec<ServiceInfo, 16>,
 }
 
-/// What one IC has to do with another, enforced by the manager.
+/// What one IC has to do with another: enforced by the manager, all but the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum EdgeKind {
-    /// `from` may call `to` (a session or connection; its index).
+    /// `from` may call `to`, which it opened by name or was passed (index of the session).
     Session(u32),
     /// `to` maps a region of `from`.
     Share(RegionId, Rights),
@@ -872,6 +910,12 @@ pub enum EdgeKind {
     Created,
     /// `from` pays for `to`.
     Pays,
+    /// `from` may call `to`, or signal it, because that one connected it (index of the connection).
+    Connection(u32),
+    /// `from` made a region of so many pages, and `to` pays for it.
+    Region(RegionId, u32),
+    /// The factory that made `from` says so; the manager has no part in it.
+    Declared(Relation),
 }
 
 /// An edge of the isolation graph.

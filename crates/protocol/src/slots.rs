@@ -54,6 +54,9 @@ pub mod ic {
     pub const FIRST_CHANNEL: u32 = 8;
     /// First slot that nobody else fills: sessions, handles, objects.
     pub const FIRST_FREE: u32 = 12;
+    /// First slot for the parts nodes of an IC that makes ICs, and behind these for the callers that it keeps
+    /// waiting. Such an IC has a CSpace of the largest radix, [`super::NODE_BITS`].
+    pub const FIRST_PLACE: u32 = 64;
 }
 
 /// Slots of a parts node.

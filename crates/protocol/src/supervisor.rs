@@ -34,6 +34,9 @@ pub const LINE: usize = 256;
 /// everything from registers and touches no memory: what an execution is made to run that cannot go
 /// on, so that whoever waits for its answer gets one.
 pub const STUB_VADDR: u64 = 0x7fff_ffdf_e000;
+/// A second entry of that page, so many bytes behind its beginning: the same, and then a send without
+/// waiting through each of as many leaf capabilities as R13 says, in root slots from that of CPtr RBX on.
+pub const STUB_DRAIN: u64 = 256;
 
 /// Bit of the manager's notification by which the root task says that somebody crashed. It is
 /// Microkit's fault flag, which no channel has; the manager has no children.

@@ -32,8 +32,8 @@ pub(crate) const MAX: u32 = 256;
 
 /// Keeps callers that have to wait.
 ///
-/// The capabilities lie in a node that the supervisor can reach: should the server die, it answers them
-/// all with [`Error::ServerDied`].
+/// The capabilities lie where the supervisor, or for a server in an IC the manager, knows of them: should the
+/// server die, they are all answered with [`Error::ServerDied`].
 pub struct Deferred<'a> {
     slots: &'a mut Slots,
     replies: &'a mut dyn SavedReplies,

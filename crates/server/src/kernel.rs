@@ -62,8 +62,8 @@ impl Input {
     }
 
     /// The same, keeping up to `count` callers in root slots from `first` on, which nobody else uses. That
-    /// takes the CSpace's own root (an IC that composes has it). Beware: no supervisor knows of them, so
-    /// they wait for ever should this program die.
+    /// takes the CSpace's own root (an IC that composes has it). The manager has to be told where they are
+    /// ([`Manager::keep`](xos_client::Manager::keep)): should this program die, they are answered then.
     pub const fn keeping(self, space: Space, first: u32, count: u32) -> Self {
         Self {
             endpoint: self.endpoint,

@@ -2,6 +2,7 @@
 //! Slots of one's own CSpace, and the parts nodes in it.
 
 use sel4::{AbsoluteCPtr, Cap, CapType, cap};
+use xos_protocol::manager::WATCH_BADGE;
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, cptr, domain, ic, leaf, parts};
 
 /// A CSpace that the program can operate on, because it holds its root.
@@ -11,6 +12,10 @@ pub struct Space {
     root: u64,
     /// Bits that it resolves.
     depth: u32,
+    /// The first root slot for parts nodes, and the one behind the last that there can be.
+    places: (u32, u32),
+    /// Bit of the notification by which the manager says that there is news.
+    bell: u64,
 }
 
 impl Space {
@@ -18,11 +23,16 @@ impl Space {
     pub const DOMAIN: Self = Self {
         root: domain::ROOT,
         depth: DOMAIN_ROOT_RADIX,
+        places: (domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
+        // By convention its id is 0 at every client's end.
+        bell: 1,
     };
     /// That of an IC whose specification says that it composes.
     pub const IC: Self = Self {
         root: cptr(ic::ROOT, ic::ROOT),
         depth: NODE_BITS,
+        places: (ic::FIRST_PLACE, 1 << NODE_BITS),
+        bell: WATCH_BADGE,
     };
 
     /// That of an IC whose CSpace has this radix, and whose specification says that it composes.
@@ -32,8 +42,25 @@ impl Space {
             _ => Self {
                 root: cptr(ic::ROOT, 0),
                 depth: radix as u32,
+                places: (ic::FIRST_PLACE, 1 << radix),
+                ..Self::IC
             },
         }
+    }
+
+    /// The first root slot for parts nodes.
+    pub const fn first_place(self) -> u32 {
+        self.places.0
+    }
+
+    /// How many parts nodes there can be, at most.
+    pub const fn max_places(self) -> u32 {
+        self.places.1 - self.places.0
+    }
+
+    /// Bit of the notification by which the manager says that there is news.
+    pub(crate) const fn bell(self) -> u64 {
+        self.bell
     }
 
     /// The root slot `slot`, for CNode operations.

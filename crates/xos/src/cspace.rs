@@ -55,6 +55,25 @@ pub fn take_slot() -> Result<Slot> {
         .trying(Tried::Slot)
 }
 
+/// Takes these root slots, `count` from `first` on, for good: for those who know where they have to be.
+///
+/// # Errors
+/// [`BadSlot`](xos_protocol::Error::BadSlot) when one is taken, or beyond the end of the CSpace.
+pub fn reserve_slots(first: u32, count: u32) -> Result<()> {
+    with_table(|slots| {
+        for slot in first..first.saturating_add(count) {
+            if !slots.reserve(slot) {
+                for taken in first..slot {
+                    slots.give(taken);
+                }
+                return Err(xos_protocol::Error::BadSlot);
+            }
+        }
+        Ok(())
+    })
+    .trying(Tried::Slot)
+}
+
 /// How many root slots are free.
 pub fn available_slots() -> u32 {
     with_table(|slots| slots.available())

@@ -70,6 +70,8 @@ pub enum Tried {
     Snapshot(IcId),
     /// Handing an endpoint to an IC.
     Connect(IcId),
+    /// Having something in common with another IC, or no more.
+    Link,
     /// Starting a thread.
     Spawn,
     /// Making a region.
@@ -100,6 +102,7 @@ impl fmt::Display for Tried {
             Self::Invoke(id) => write!(f, "invoke IC {id}"),
             Self::Snapshot(id) => write!(f, "freeze or copy IC {id}"),
             Self::Connect(id) => write!(f, "hand an endpoint to IC {id}"),
+            Self::Link => write!(f, "link to another IC"),
             Self::Spawn => write!(f, "start a thread"),
             Self::Region => write!(f, "make a region"),
             Self::Share(id) => write!(f, "share region {id}"),

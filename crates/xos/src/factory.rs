@@ -2,6 +2,7 @@
 //! Factories: what makes ICs.
 
 use xos_protocol::Contract;
+use xos_protocol::factory::Entry;
 use xos_protocol::manager::Consent;
 
 use crate::error::{Result, Tried, Trying};
@@ -50,6 +51,22 @@ impl Factory {
         let spec = spec.get().trying(tried)?;
         let slot = take_slot()?;
         let id = self.client().create(slot.number(), &spec).trying(tried)?;
+        Ok(Ic::new(id, slot))
+    }
+
+    /// Makes an IC that begins at an address of this program's memory, or of what the factory takes for that,
+    /// and starts it: `entry`, whose handle is filled in here.
+    ///
+    /// # Errors
+    /// The factory's and the manager's.
+    pub fn spawn(&self, entry: Entry) -> Result<Ic> {
+        let slot = take_slot()?;
+        let entry = Entry {
+            handle: slot.number() as u16,
+            ..entry
+        };
+        let tried = Tried::Create(self.session.name());
+        let id = self.client().spawn(&entry).trying(tried)?;
         Ok(Ic::new(id, slot))
     }
 

@@ -26,7 +26,7 @@
 //! | [`factory`], [`Spec`], [`Ic`] | other ICs |
 //! | [`thread`](mod@thread), [`sync`], [`tls`] | threads, their mutexes and their own values |
 //! | [`service`] | being a server, and calling one |
-//! | [`region`], [`connect`] | shared memory, and endpoints handed to others |
+//! | [`region`], [`link`] | shared memory, and everything else that ICs can have in common |
 //! | [`timer`] | time |
 //! | [`manager`] | the IC manager itself, for all else |
 //!
@@ -44,6 +44,7 @@ mod error;
 mod factory;
 mod ic;
 mod info;
+pub mod link;
 mod output;
 mod program;
 pub mod region;
@@ -55,13 +56,13 @@ pub mod thread;
 pub mod timer;
 pub mod tls;
 
-pub use cspace::{Slot, available_slots, take_slot};
+pub use cspace::{Slot, available_slots, reserve_slots, take_slot};
 pub use error::{Error, Result, Tried};
 pub use factory::{Factory, factory, factory_with};
 pub use ic::{Ic, connect};
 pub use info::{args, channel, env, var};
 pub use output::flush;
-pub use program::{Termination, exit, exit_now};
+pub use program::{Termination, begin_copy, exit, exit_now};
 pub use session::Session;
 pub use spec::{KiB, MiB, Spec};
 

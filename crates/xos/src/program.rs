@@ -94,6 +94,25 @@ pub(crate) unsafe fn begin(buffer: usize, block: usize, own: tls::Own) {
     }
 }
 
+/// Prepares an execution in a copy of this program's memory that is an IC of its own, with a CSpace of its
+/// own, for everything else in this crate: for libraries whose factories make such.
+///
+/// What the program's sessions and other capabilities were is not there, and is opened anew where that is
+/// possible. Arguments and environment are not there either.
+///
+/// # Safety
+/// `buffer` is the address of this execution's IPC buffer and `block` its thread pointer, as
+/// [`xos_protocol::start`] says; to be called once, before anything else.
+pub unsafe fn begin_copy(buffer: usize, block: usize) {
+    let own = tls::Own {
+        info: 0,
+        info_len: 0,
+        exit: ic::ITSELF,
+    };
+    // SAFETY: the caller's.
+    unsafe { begin(buffer, block, own) }
+}
+
 /// What a main function may return.
 pub trait Termination {
     /// The program's exit code.

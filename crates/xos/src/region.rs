@@ -82,7 +82,7 @@ impl Region {
             .trying(Tried::Share(self.id))
     }
 
-    fn share_with(&self, target: Subject, address: u64, rights: Rights) -> Result<()> {
+    pub(crate) fn share_with(&self, target: Subject, address: u64, rights: Rights) -> Result<()> {
         manager()
             .share(&Share {
                 region: self.id,
@@ -114,12 +114,26 @@ impl Mapping<'_> {
     pub const fn start(&self) -> NonNull<u8> {
         self.start
     }
+
+    /// The region.
+    pub const fn region(&self) -> &Region {
+        self.region
+    }
 }
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
         let _ = manager().unshare(self.region.id, Subject::Myself);
     }
+}
+
+/// A range of addresses for a region of `pages` pages that somebody else is to map into this program. It
+/// is given out once.
+///
+/// # Errors
+/// [`BadAddress`](Why::BadAddress) when the address space for regions is used up.
+pub fn place(pages: u32) -> Result<u64> {
+    addresses(u64::from(pages) * PAGE).trying(Tried::Region)
 }
 
 /// Addresses for so many bytes, that were never given out before: there are enough for as many regions as

@@ -9,15 +9,18 @@
 //! let answer = store.call(GET, [7])?;
 //! ```
 
+use core::convert::Infallible;
+
 use sel4::cap::Endpoint;
 use xos_client::{Manager, Port};
-use xos_protocol::Name;
 use xos_protocol::manager::{Consent, Event, ObjectKind, Register, ServiceKind, Successor};
-use xos_protocol::slots::leaf;
+use xos_protocol::slots::{NODE_BITS, ic, leaf};
+use xos_protocol::{Error as Why, Name, Subject};
+use xos_server::factory::{Factory, FactoryServer};
 use xos_server::{Input, Server, serve_on, serve_while};
 
-use crate::error::{Result, Tried, Trying};
-use crate::{Session, manager, take_slot};
+use crate::error::{Error, Result, Tried, Trying};
+use crate::{Session, manager, reserve_slots, sync, take_slot};
 
 /// Opens what is registered under `name`, with no consent to anything.
 ///
@@ -55,6 +58,50 @@ pub fn register(name: &str) -> Result<Listener> {
 /// As for [`register`].
 pub fn register_factory(name: &str) -> Result<Listener> {
     register_as(name, ServiceKind::Factory)
+}
+
+/// Callers that a factory keeps waiting at most.
+pub const MAX_WAITING: u32 = 64;
+
+/// Makes a factory known under `name`, and serves it for ever. `server` is one for this program's CSpace:
+/// [`Space::IC`](xos_server::Space::IC), or [`Space::ic`](xos_server::Space::ic) for more than 128 ICs.
+///
+/// The program has to be one that composes ([`Spec::composes`](crate::Spec::composes)), with a CSpace of the
+/// radix in question ([`Spec::cspace_radix`](crate::Spec::cspace_radix), 8 for the former), and this has to
+/// run in its main thread: that is the one that the manager rings for.
+///
+/// # Errors
+/// [`BadCapability`](Why::BadCapability) when the program does not compose, [`BadSlot`](Why::BadSlot) when
+/// its CSpace is too small, and the manager's.
+pub fn serve_factory<F: Factory, const N: usize>(
+    name: &str,
+    server: &mut FactoryServer<F, N>,
+) -> Result<Infallible> {
+    let tried = Tried::Register(Name::new(name));
+    let space = server.space();
+    let places = N as u32;
+    let first_waiting = ic::FIRST_PLACE + places;
+    // Even an empty slot is emptied by nobody but who has the root.
+    if space.slot(ic::FIRST_PLACE).delete().is_err() {
+        return Err(Error::new(tried, Why::BadCapability));
+    }
+    reserve_slots(ic::FIRST_PLACE, places + MAX_WAITING)?;
+    let endpoint = endpoint()?;
+    let bell = (sync::notification()?.bits() >> NODE_BITS) as u32;
+    let manager = manager();
+    manager
+        .bind(bell)
+        .and_then(|()| manager.watch(Subject::Myself, bell))
+        .and_then(|()| manager.keep(first_waiting, MAX_WAITING))
+        .and_then(|()| {
+            let endpoint = (endpoint.bits() >> NODE_BITS) as u32;
+            server.register_at(endpoint, name, Successor::None)
+        })
+        .trying(tried)?;
+    serve_on(
+        Input::new(endpoint).keeping(space, first_waiting, MAX_WAITING),
+        server,
+    )
 }
 
 fn register_as(name: &str, kind: ServiceKind) -> Result<Listener> {

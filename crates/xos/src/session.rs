@@ -77,6 +77,11 @@ impl Session {
         self.name
     }
 
+    /// Its index, by which the manager and the server know it.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Who serves it.
     pub const fn server(&self) -> IcId {
         self.server

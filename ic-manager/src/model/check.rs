@@ -82,6 +82,7 @@ impl World {
                     let bits = manager.memory.bits(bond.chunk.get().unwrap());
                     add(region.payer.get(), 1 << (bits - MIN_BITS), 1);
                 }
+                BondKind::Declared => add(bond.by.get(), 0, 1),
                 _ => add(bond.holder.get(), 0, 1),
             }
         }

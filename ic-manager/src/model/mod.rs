@@ -21,7 +21,7 @@ use xos_protocol::{Badge, Error, Name, Who, wire};
 use crate::bond::Bond;
 use crate::ic::Ic;
 use crate::machine::{
-    At, Cap, Execution, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
+    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
 };
 use crate::region::Region;
 use crate::table::Record;
@@ -46,6 +46,10 @@ pub struct Model {
     pub reaper: VecDeque<Step>,
     pub reaper_room: usize,
     pub answering: VecDeque<Slot>,
+    /// Slots that executions were made to answer through.
+    pub kept: Vec<Kept>,
+    /// Executions and the notifications bound to them.
+    pub bound: Vec<(Slot, Slot)>,
     pub crashes: VecDeque<u32>,
     pub disposed: Vec<u32>,
     pub defects: Vec<(&'static str, Refusal)>,
@@ -110,6 +114,8 @@ impl Model {
             reaper: VecDeque::new(),
             reaper_room: 200,
             answering: VecDeque::new(),
+            kept: Vec::new(),
+            bound: Vec::new(),
             crashes: VecDeque::new(),
             disposed: Vec::new(),
             defects: Vec::new(),
@@ -351,6 +357,24 @@ impl Machine for Model {
             "somebody else holds an execution that runs for the manager"
         );
         self.answering.push_back(tcb);
+        Ok(())
+    }
+
+    fn answer_kept(&mut self, tcb: Slot, kept: &Kept) -> Outcome {
+        let cap = self.pool(kept.cspace).ok_or(Refusal::Missing)?;
+        let holders = self.kernel.all().filter(|c| c.cap == cap).count();
+        assert_eq!(holders, 1, "somebody else can change what it answers with");
+        self.answer_caller(tcb)?;
+        self.kept.push(*kept);
+        Ok(())
+    }
+
+    fn bind(&mut self, tcb: Slot, notification: Slot) -> Outcome {
+        self.step()?;
+        if self.bound.iter().any(|(bound, _)| *bound == tcb) {
+            return Err(Refusal::Other(2));
+        }
+        self.bound.push((tcb, notification));
         Ok(())
     }
 

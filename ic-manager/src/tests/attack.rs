@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use xos_protocol::manager::{
-    Connect, Create, CreateWithin, Event, Grow, Op, PAGE, RegionCreate, Rights, Share, Successor,
+    Connect, Create, CreateWithin, Declare, Event, Grow, Op, PAGE, Pass, RegionCreate, Relation,
+    Rights, Share, Successor,
 };
 use xos_protocol::{Badge, Error, IcId, RegionId, Subject, Who};
 
@@ -72,6 +73,15 @@ enum Act {
         slot: u8,
         ic: u8,
         session: Option<u8>,
+    },
+    /// What ICs agree on, pass on, declare, keep and bind.
+    Relate {
+        who: u8,
+        op: u8,
+        session: u8,
+        ic: u8,
+        other: Option<u8>,
+        slot: u8,
     },
     Watch {
         who: u8,
@@ -169,6 +179,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (b(), 0u8..2, s()).prop_map(|(who, kind, slot)| Act::Make { who, kind, slot }),
         3 => (b(), s(), s(), b(), o()).prop_map(
             |(who, source, slot, ic, session)| Act::Connect { who, source, slot, ic, session }),
+        6 => (b(), 0u8..6, b(), b(), o(), s()).prop_map(
+            |(who, op, session, ic, other, slot)| Act::Relate { who, op, session, ic, other, slot }),
         3 => (b(), b(), o(), s())
             .prop_map(|(who, ic, session, slot)| Act::Watch { who, ic, session, slot }),
         3 => (b(), o(), 1u16..600, any::<bool>(), s()).prop_map(
@@ -414,6 +426,42 @@ impl Play {
                 let words = self.w.ask(who, Op::Connect.label(), words)?;
                 self.sessions.push(words[0] as u32);
             }
+            Act::Relate {
+                who,
+                op,
+                session,
+                ic,
+                other,
+                slot,
+            } => {
+                let who = self.who(who);
+                let session = self.session(session);
+                let (op, words) = match op {
+                    0 => (Op::Keep, [slot as u64, ic as u64 % 16, 0, 0]),
+                    1 => (Op::Bind, [(slot % 3 * 5) as u64, 0, 0, 0]),
+                    2 => (Op::Agree, [session as u64, slot as u64 % 9, 0, 0]),
+                    3 => {
+                        let args = Pass {
+                            session,
+                            slot: slot as u32,
+                            target: self.subject(ic, other),
+                        };
+                        let passed = self.w.ask(who, Op::Pass.label(), args.words())?;
+                        self.sessions.push(passed[0] as u32);
+                        return Ok(());
+                    }
+                    _ => {
+                        let args = Declare {
+                            from: Subject::Ic(self.id(ic)),
+                            to: self.subject(slot, other),
+                            relation: Relation::Memory,
+                            holds: op == 4,
+                        };
+                        (Op::Declare, args.words())
+                    }
+                };
+                self.w.ask(who, op.label(), words)?;
+            }
             Act::Watch {
                 who,
                 ic,
@@ -538,7 +586,7 @@ impl Play {
                 let label = if op % 7 == 0 {
                     words[0]
                 } else {
-                    Op::Ping.label() + op as u64 % 30
+                    Op::Ping.label() + op as u64 % 36
                 };
                 self.w.ask_as(badge, label, length as usize, words)?;
             }

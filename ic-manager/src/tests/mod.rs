@@ -5,6 +5,7 @@ mod attack;
 mod crash;
 mod life;
 mod memory;
+mod relations;
 mod server;
 mod sharing;
 mod source;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The page that is mapped, read-only, in every domain: what a dead thread is made to run.
 //!
-//! Two entries. [`answer`] replies once and faults; [`undertaker`] receives and replies for ever. Both
+//! Three entries. [`answer`] replies once and faults; the second, for the IC manager, sends through
+//! further reply capabilities before it faults; [`undertaker`] receives and replies for ever. All
 //! take everything from registers, touch no memory (the dead program's stack may be anywhere) and
-//! need nothing of the program's but, the second, the endpoint in its CSpace.
+//! need nothing of the program's but capabilities in its CSpace.
 //!
 //! | register | holds |
 //! | --- | --- |
-//! | RBX | CPtr of the endpoint |
+//! | RBX | CPtr of the endpoint; of the first reply capability |
 //! | R12 | the tag of the reply, which has no words |
+//! | R13 | how many reply capabilities |
 //!
 //! This is the one place beside the bindings that knows how the kernel is entered.
 
@@ -17,7 +19,8 @@ use core::arch::global_asm;
 use sel4::sys::syscall_id;
 use sel4::{MessageInfo, UserContext};
 use xos_protocol::Error;
-use xos_protocol::slots::domain;
+use xos_protocol::slots::{NODE_BITS, domain};
+use xos_protocol::supervisor::STUB_DRAIN;
 use xos_root_task::layout::STUB_VADDR;
 
 global_asm!(
@@ -32,6 +35,26 @@ global_asm!(
     "2: sysenter",
     "3: ud2",
     "jmp 3b",
+    // Answer, and answer those that were kept.
+    ".org xos_stub + {drain}, 0xcc",
+    "mov rax, {reply}",
+    "mov rsi, r12",
+    "mov rcx, rsp",
+    "lea rdx, [rip + 2f]",
+    "2: sysenter",
+    "3: test r13, r13",
+    "jz 4f",
+    "mov rax, {nb_send}",
+    "mov rdi, rbx",
+    "mov rsi, r12",
+    "mov rcx, rsp",
+    "lea rdx, [rip + 2f]",
+    "2: sysenter",
+    "add rbx, {next}",
+    "dec r13",
+    "jmp 3b",
+    "4: ud2",
+    "jmp 4b",
     // Receive.
     "xos_stub_undertaker:",
     "mov rax, {recv}",
@@ -50,7 +73,10 @@ global_asm!(
     "jmp 3b",
     ".balign 4096, 0xcc",
     ".popsection",
+    drain = const STUB_DRAIN,
+    next = const 1 << NODE_BITS,
     reply = const syscall_id::Reply,
+    nb_send = const syscall_id::NBSend,
     recv = const syscall_id::Recv,
     reply_recv = const syscall_id::ReplyRecv,
 );

@@ -41,6 +41,27 @@ proptest! {
     }
 
     #[test]
+    fn pass_survives_its_words(session in 0u32..1 << 24, slot in 0u32..4096, target: u64) {
+        let args = Pass { session, slot, target: Subject::from_word(target & !(0x7fff_ffff << 32)) };
+        prop_assert_eq!(Pass::from_words(args.words()), Ok(args));
+    }
+
+    #[test]
+    fn declare_survives_its_words(session: u32, relation in 0usize..3, holds: bool) {
+        let relation = [Relation::Calls, Relation::Memory, Relation::Control][relation];
+        let args = Declare { from: Subject::Client(session), to: Subject::Myself, relation, holds };
+        prop_assert_eq!(Declare::from_words(args.words()), Ok(args));
+    }
+
+    #[test]
+    fn consent_survives_its_bits(bits: u64) {
+        match Consent::from_bits(bits) {
+            Ok(consent) => prop_assert_eq!(consent.bits(), bits),
+            Err(_) => prop_assert!(bits > 7),
+        }
+    }
+
+    #[test]
     fn any_words_decode_or_are_refused(label: u64, words: [u64; 4], long in proptest::collection::vec(any::<u64>(), 0..=wire::MAX_WORDS)) {
         let _ = Op::from_label(label);
         let _ = Create::from_words(words);
@@ -51,6 +72,8 @@ proptest! {
         let _ = Share::from_words(words);
         let _ = Connect::from_words(words);
         let _ = Register::from_words(words);
+        let _ = Pass::from_words(words);
+        let _ = Declare::from_words(words);
         let _ = Open::from_words(words);
         let _ = Event::from_words([words[0], words[1]]);
         let _ = wire::decode::<IcPage>(&long);
@@ -109,12 +132,21 @@ fn a_full_page_of_ics_fits_into_a_message() {
         to: info.id,
         kind: EdgeKind::Share(RegionId::from_word(u64::MAX), Rights::RW),
     };
-    let mut page = EdgePage {
-        next: u64::MAX,
-        ..Default::default()
-    };
-    while page.edges.push(edge).is_ok() {}
-    assert!(wire::encode(&page, &mut [0; wire::MAX_WORDS]).is_ok());
+    let region = EdgeKind::Region(RegionId::from_word(u64::MAX), u32::MAX);
+    for edge in [
+        edge,
+        Edge {
+            kind: region,
+            ..edge
+        },
+    ] {
+        let mut page = EdgePage {
+            next: u64::MAX,
+            ..Default::default()
+        };
+        while page.edges.push(edge).is_ok() {}
+        assert!(wire::encode(&page, &mut [0; wire::MAX_WORDS]).is_ok());
+    }
     let service = ServiceInfo {
         name: info.name,
         kind: ServiceKind::Factory,

@@ -37,6 +37,9 @@
 //! }
 //! ```
 //!
+//! A factory can be a program in an IC just as well: [`Space::IC`](crate::Space::IC), and
+//! `xos::service::serve_factory` in the place of the last lines (docs/writing-a-factory.md).
+//!
 //! # A life
 //! ```text
 //!           create            start            exit, fault, kill
@@ -182,6 +185,11 @@ pub trait Factory {
 
     /// A client's session ended. Its ICs are reported on their own.
     fn closed(&mut self, _client: u32) {}
+
+    /// A message, with all that came of it, has been dealt with: the time to answer callers that were kept
+    /// because of what [`ended`](Self::ended), [`gone`](Self::gone) and [`closed`](Self::closed) told. The
+    /// sender of the message itself may have been kept, and is answered afterwards if not.
+    fn settle(&mut self, _deferred: &mut Deferred<'_>) {}
 
     /// Notifications other than the manager's.
     fn notified(&mut self, _bits: u64, _deferred: &mut Deferred<'_>) {}

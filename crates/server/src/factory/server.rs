@@ -12,12 +12,9 @@ use super::table::{Entry, State, Table};
 use super::{Factory, Fate, Maker, Member};
 use crate::{Deferred, Outcome, Reply, Request, Server, Space, faults};
 
-/// Bit of the manager's channel in notifications: by convention its id is 0 at every client's end.
-const MANAGER: u64 = 1;
-
 /// A [`Factory`] as a [`Server`], with at most `N` ICs at a time.
 ///
-/// Root slots `FIRST_FREE_ROOT..FIRST_FREE_ROOT + N` of the CSpace are its own, for parts nodes.
+/// `N` root slots of the CSpace, from [`Space::first_place`] on, are its own, for parts nodes.
 pub struct FactoryServer<F: Factory, const N: usize, P = sel4::cap::Endpoint> {
     factory: F,
     manager: Manager<P>,
@@ -27,12 +24,16 @@ pub struct FactoryServer<F: Factory, const N: usize, P = sel4::cap::Endpoint> {
 
 impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// A factory without ICs.
+    ///
+    /// # Panics
+    /// If so many do not fit into the CSpace: in a constant, which is where it is, at compile time.
     pub const fn new(factory: F, manager: Manager<P>, space: Space) -> Self {
+        assert!(N <= space.max_places() as usize);
         Self {
             factory,
             manager,
             space,
-            ics: Table::new(),
+            ics: Table::new(space.first_place()),
         }
     }
 
@@ -41,9 +42,17 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// # Errors
     /// The manager's.
     pub fn register(&self, name: &str, successor: Successor) -> Result<()> {
+        self.register_at(0, name, successor)
+    }
+
+    /// Makes it known under a name, from the endpoint that was made in root slot `endpoint` of the CSpace.
+    ///
+    /// # Errors
+    /// The manager's.
+    pub fn register_at(&self, endpoint: u32, name: &str, successor: Successor) -> Result<()> {
         self.manager.register(&Register {
             name: Name::new(name),
-            endpoint: 0,
+            endpoint,
             kind: ServiceKind::Factory,
             successor,
         })
@@ -52,6 +61,11 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// The factory.
     pub fn factory(&mut self) -> &mut F {
         &mut self.factory
+    }
+
+    /// The CSpace that its ICs' parts nodes lie in.
+    pub const fn space(&self) -> Space {
+        self.space
     }
 
     /// How many more ICs fit.
@@ -401,9 +415,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, 
         deferred: &mut Deferred<'_>,
     ) -> Outcome {
         let outcome = match who {
-            Who::Session(client) => {
-                return self.asked_by_client(client, request, reply, deferred);
-            }
+            Who::Session(client) => Ok(self.asked_by_client(client, request, reply, deferred)),
             Who::Handle(index) => self.place(index).and_then(|place| {
                 if self.is_from_itself(place, &request) {
                     self.asked_by_ic(place, request, reply, deferred)
@@ -416,15 +428,19 @@ impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, 
                 .and_then(|place| self.asked_by_ic(place, request, reply, deferred)),
             Who::Channel(_) | Who::Notified(_) => Err(Error::NotAllowed),
         };
-        outcome.unwrap_or_else(|error| reply.error(error))
+        let outcome = outcome.unwrap_or_else(|error| reply.error(error));
+        self.factory.settle(deferred);
+        outcome
     }
 
     fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
-        if bits & MANAGER != 0 {
+        let bell = self.space.bell();
+        if bits & bell != 0 {
             self.drain(deferred);
         }
-        if bits & !MANAGER != 0 {
-            self.factory.notified(bits & !MANAGER, deferred);
+        if bits & !bell != 0 {
+            self.factory.notified(bits & !bell, deferred);
         }
+        self.factory.settle(deferred);
     }
 }

@@ -3,7 +3,6 @@
 
 use heapless::Vec;
 use xos_client::Slots;
-use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::{ExitStatus, IcId, IcState};
 
 use crate::Token;
@@ -53,8 +52,9 @@ pub(super) struct Entry<I> {
 /// At most `N` ICs, found by the index of their id (which their badges carry) and by the root slot that
 /// their parts node lies in.
 ///
-/// The root slots from [`FIRST_FREE_ROOT`] on are the table's, `N` of them.
+/// The root slots from `first` on are the table's, `N` of them.
 pub(super) struct Table<I, const N: usize> {
+    first: u32,
     places: Slots,
     /// By the index of an id: the position in `entries`, plus one.
     positions: [u16; 1 << xos_protocol::ic::INDEX_BITS],
@@ -62,10 +62,10 @@ pub(super) struct Table<I, const N: usize> {
 }
 
 impl<I, const N: usize> Table<I, N> {
-    pub const fn new() -> Self {
-        const { assert!(N <= 4096 - FIRST_FREE_ROOT as usize) };
+    pub const fn new(first: u32) -> Self {
         Self {
-            places: Slots::new(FIRST_FREE_ROOT, FIRST_FREE_ROOT + N as u32),
+            first,
+            places: Slots::new(first, first + N as u32),
             positions: [0; _],
             entries: [const { None }; N],
         }
@@ -85,28 +85,30 @@ impl<I, const N: usize> Table<I, N> {
     pub fn place_of(&self, index: u32) -> Option<u32> {
         match self.positions.get(index as usize) {
             None | Some(0) => None,
-            Some(position) => Some(u32::from(*position) - 1 + FIRST_FREE_ROOT),
+            Some(position) => Some(u32::from(*position) - 1 + self.first),
         }
     }
 
-    fn position(place: u32) -> usize {
-        (place - FIRST_FREE_ROOT) as usize
+    fn position(&self, place: u32) -> usize {
+        (place - self.first) as usize
     }
 
     pub fn get(&mut self, place: u32) -> Option<&mut Entry<I>> {
-        self.entries.get_mut(Self::position(place))?.as_mut()
+        let position = self.position(place);
+        self.entries.get_mut(position)?.as_mut()
     }
 
     /// Adds an IC at a place that was taken. No other may have the index.
     pub fn insert(&mut self, place: u32, entry: Entry<I>) {
-        let position = Self::position(place);
+        let position = self.position(place);
         self.positions[entry.id.index() as usize] = position as u16 + 1;
         self.entries[position] = Some(entry);
     }
 
     /// Forgets an IC and gives back its place.
     pub fn remove(&mut self, place: u32) -> Option<Entry<I>> {
-        let entry = self.entries.get_mut(Self::position(place))?.take()?;
+        let position = self.position(place);
+        let entry = self.entries.get_mut(position)?.take()?;
         self.positions[entry.id.index() as usize] = 0;
         self.places.give(place);
         Some(entry)
