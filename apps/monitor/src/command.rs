@@ -29,8 +29,12 @@ pub enum Command {
     },
     /// Ends an IC.
     Kill(u64),
-    /// Who has to do with whom, in the DOT language.
-    Graph,
+    /// Who has to do with whom, in the DOT language; or, of two ICs, what they have in common, in words.
+    Graph(Option<(u64, u64)>),
+    /// Ends what two ICs have in common.
+    Revoke(u64, u64),
+    /// Starts a program that makes ICs, in the background.
+    Factory(Start),
     /// The factories and their contracts.
     Factories,
     /// What is left.
@@ -58,8 +62,20 @@ pub const HELP: &[(&str, &str)] = &[
     ),
     ("kill ID", "ends an isolation context and all it pays for"),
     (
+        "factory [-m SIZE] [NAME=VALUE...] IMAGE [ARG...]",
+        "starts a program that makes isolation contexts itself",
+    ),
+    (
         "graph",
         "who has to do with whom, in the DOT language of Graphviz",
+    ),
+    (
+        "graph ID ID",
+        "what two have in common, and through whom they could talk",
+    ),
+    (
+        "revoke ID ID",
+        "ends all sessions and shared memory between two",
     ),
     (
         "factories",
@@ -127,6 +143,31 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
+/// Bytes that a factory may cost in all, unless `-m` says otherwise: its tables, beside what a program needs.
+pub const FACTORY_MEMORY: u64 = 8 << 20;
+
+fn factory(words: &[String]) -> Result<Command, CommandError> {
+    // The words of `run`, with the factory's factory filled in.
+    let at = match words {
+        [flag] if flag == "-m" => return Err(usage("factory")),
+        [flag, ..] if flag == "-m" => 2,
+        _ => 0,
+    };
+    let mut all = words.to_vec();
+    all.insert(at, String::from("process"));
+    match run(&all, true) {
+        Ok(Command::Run { mut start, .. }) => {
+            start.composes = true;
+            if at == 0 {
+                start.memory = FACTORY_MEMORY;
+            }
+            Ok(Command::Factory(start))
+        }
+        Err(CommandError::Usage(_)) => Err(usage("factory")),
+        other => other,
+    }
+}
+
 fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
     let mut words = words;
     let mut memory = DEFAULT_MEMORY;
@@ -151,6 +192,7 @@ fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
             arguments: arguments.to_vec(),
             environment: environment.to_vec(),
             memory,
+            composes: false,
         },
         background,
     })
@@ -175,7 +217,10 @@ impl Command {
             ("list", []) => Self::List,
             ("stat", [id]) => Self::Stat(number(id)?),
             ("kill", [id]) => Self::Kill(number(id)?),
-            ("graph", []) => Self::Graph,
+            ("graph", []) => Self::Graph(None),
+            ("graph", [one, other]) => Self::Graph(Some((number(one)?, number(other)?))),
+            ("revoke", [one, other]) => Self::Revoke(number(one)?, number(other)?),
+            ("factory", words) => factory(words)?,
             ("factories", []) => Self::Factories,
             ("free", []) => Self::Free,
             ("demo", []) => Self::Demo,
@@ -249,6 +294,30 @@ mod tests {
     }
 
     #[test]
+    fn a_factory_is_a_program_that_composes() {
+        for (line, memory) in [
+            ("factory X=1 lwc-factory a", FACTORY_MEMORY),
+            ("factory -m 2M X=1 lwc-factory a", 2 << 20),
+        ] {
+            let Ok(Command::Factory(start)) = Command::parse(line) else {
+                panic!("{line}");
+            };
+            assert_eq!((&*start.factory, &*start.image), ("process", "lwc-factory"));
+            assert_eq!(
+                (start.arguments, start.environment),
+                (vec!["a".into()], vec!["X=1".into()])
+            );
+            assert_eq!((start.memory, start.composes), (memory, true));
+        }
+        for line in ["factory", "factory -m", "factory -m 2M"] {
+            assert!(
+                matches!(Command::parse(line), Err(CommandError::Usage(words)) if words.starts_with("factory")),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
     fn an_ampersand_at_the_end_means_background() {
         assert!(run("run process hello a &").1);
         assert!(run("run process hello a& ").1);
@@ -288,6 +357,10 @@ mod tests {
     fn every_command_of_the_list_is_understood() {
         for (words, _) in HELP {
             let line = words
+                .replace(
+                    "factory [-m SIZE] [NAME=VALUE...] IMAGE [ARG...]",
+                    "factory x",
+                )
                 .replace("FACTORY", "process")
                 .replace("ID", "1")
                 .replace(

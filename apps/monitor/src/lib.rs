@@ -17,7 +17,7 @@
 //! | [`editor`] | keys to lines |
 //! | [`command`] | lines to commands |
 //! | [`shell`] | commands to what happens and what is printed |
-//! | [`table`], [`graph`] | how it looks |
+//! | [`table`], [`graph`], [`relate`] | how it looks |
 //! | [`demo`] | what is shown at boot |
 //!
 //! The system is behind one trait, [`System`]: all of this runs on the host in tests.
@@ -30,6 +30,7 @@ pub mod command;
 pub mod demo;
 pub mod editor;
 pub mod graph;
+pub mod relate;
 pub mod shell;
 mod system;
 pub mod table;

@@ -19,8 +19,8 @@ use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Edge, Free, IcInfo, Open, ServiceInfo};
-use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
-use xos_protocol::{Contract, Error, ExitStatus, IcId, IcState, Name, Result, Subject};
+use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf};
+use xos_protocol::{Contract, Error, ExitStatus, IcId, IcState, Name, RegionId, Result, Subject};
 
 // Identifiers of `system.xml`.
 const MANAGER: Channel = Channel::new(0);
@@ -31,6 +31,10 @@ const TIMER: Channel = Channel::new(2);
 const PAUSE: Duration = Duration::from_millis(2);
 /// ICs and sessions that a program may pay for itself.
 const ICS: u16 = 64;
+/// The same of a program that makes ICs for others.
+const FACTORY_ICS: u16 = 1024;
+/// Bytes of its stack: requests and replies lie there.
+const FACTORY_STACK: u32 = 256 << 10;
 /// Names that are listed.
 const SERVICES: usize = 256;
 
@@ -158,7 +162,10 @@ impl System for Machine {
             arguments: &arguments,
             environment: &environment,
             memory: start.memory,
-            ics: ICS,
+            ics: if start.composes { FACTORY_ICS } else { ICS },
+            stack: if start.composes { FACTORY_STACK } else { 0 },
+            cspace_radix: if start.composes { NODE_BITS as u8 } else { 0 },
+            composes: start.composes,
             ..Spec::default()
         };
         let job = self.with_factory(&start.factory, |factory, slots| {
@@ -208,6 +215,14 @@ impl System for Machine {
     fn ended(&mut self, job: &mut Job) -> bool {
         // Without a handle there is nothing to wait for either.
         !matches!(job.handle().stat(), Ok((state, _)) if state != IcState::Dead)
+    }
+
+    fn close(&mut self, link: u32) -> Result<()> {
+        self.manager.close(link)
+    }
+
+    fn unshare(&mut self, region: RegionId, from: IcId) -> Result<()> {
+        self.manager.unshare(region, Subject::Ic(from))
     }
 
     fn destroy(&mut self, id: IcId) -> Result<()> {

@@ -12,6 +12,7 @@ use xos_protocol::{Error, ExitStatus, IcId, Name};
 
 use crate::command::{Command, CommandError, HELP};
 use crate::editor::{Editor, Event};
+use crate::relate::{self, named};
 use crate::table::{Align, Table, pages, size, thousands};
 use crate::{Start, System, demo, graph};
 
@@ -74,6 +75,8 @@ pub struct Shell<S: System> {
     system: S,
     background: Vec<Background<S::Job>>,
     last_number: u32,
+    /// What was started last in the background.
+    last_started: IcId,
 }
 
 /// A status as an exit code: a program's own, or 128 and something for those that did not end by themselves.
@@ -91,6 +94,7 @@ impl<S: System> Shell<S> {
             system,
             background: Vec::new(),
             last_number: 0,
+            last_started: IcId::NONE,
         }
     }
 
@@ -208,7 +212,14 @@ impl<S: System> Shell<S> {
                 self.system.destroy(id).map_err(Failure::of("end it"))?;
                 String::new()
             }
-            Command::Graph => {
+            Command::Graph(Some((one, other))) => {
+                let ics = self.ics()?;
+                let (one, other) = (find(&ics, one)?.id, find(&ics, other)?.id);
+                relate::describe(&ics, &self.edges()?, one, other)
+            }
+            Command::Revoke(one, other) => self.revoke(one, other)?,
+            Command::Factory(start) => return self.factory(start),
+            Command::Graph(None) => {
                 let services = self
                     .system
                     .services()
@@ -259,6 +270,7 @@ impl<S: System> Shell<S> {
             let image = start.image;
             self.system
                 .print(&format!("[{number}] {image} is isolation context {id}\n"));
+            self.last_started = id;
             self.background.push(Background { number, image, job });
             return Ok(Outcome {
                 status: 0,
@@ -274,6 +286,53 @@ impl<S: System> Shell<S> {
             status: exit_code(status),
             message,
         })
+    }
+
+    /// Starts a factory, and waits until it has registered, so that the next line can use it.
+    fn factory(&mut self, start: Start) -> Result<Outcome, Failure> {
+        let outcome = self.run(start, true)?;
+        let server = self.last_started;
+        for _ in 0..MOST_PAUSES {
+            let services = self.system.services().unwrap_or_default();
+            if let Some(service) = services.iter().find(|service| service.server == server) {
+                let line = format!("factory `{}` is there\n", service.name);
+                self.system.print(&line);
+                return Ok(outcome);
+            }
+            if let Some(last) = self.background.last_mut()
+                && self.system.ended(&mut last.job)
+            {
+                break;
+            }
+            self.system.pause();
+        }
+        Ok(Outcome {
+            status: 1,
+            message: Some(String::from("it has registered no factory")),
+        })
+    }
+
+    /// Ends all sessions, connections and shares between two ICs.
+    fn revoke(&mut self, one: u64, other: u64) -> Result<String, Failure> {
+        let ics = self.ics()?;
+        let (one, other) = (find(&ics, one)?.id, find(&ics, other)?.id);
+        let mut count = 0;
+        for edge in self.edges()? {
+            let between = [(one, other), (other, one)].contains(&(edge.from, edge.to));
+            let ended = match edge.kind {
+                _ if !between || edge.from == edge.to => continue,
+                EdgeKind::Session(link) | EdgeKind::Connection(link) => self.system.close(link),
+                EdgeKind::Share(region, _) => self.system.unshare(region, edge.to),
+                _ => continue,
+            };
+            match ended {
+                Ok(()) => count += 1,
+                // Somebody was faster.
+                Err(Error::Gone | Error::NotFound) => {}
+                Err(error) => return Err(Failure::of("revoke it")(error)),
+            }
+        }
+        Ok(format!("{count} ended\n"))
     }
 
     /// Why a program could not be started: of two things that have names, the one that there is not.
@@ -361,8 +420,12 @@ impl<S: System> Shell<S> {
         }
         for edge in edges {
             let line = match edge.kind {
-                EdgeKind::Session(_) if edge.from == ic.id => ("calls", named(&ics, edge.to)),
-                EdgeKind::Session(_) if edge.to == ic.id => ("serves", named(&ics, edge.from)),
+                EdgeKind::Session(_) | EdgeKind::Connection(_) if edge.from == ic.id => {
+                    ("calls", named(&ics, edge.to))
+                }
+                EdgeKind::Session(_) | EdgeKind::Connection(_) if edge.to == ic.id => {
+                    ("serves", named(&ics, edge.from))
+                }
                 EdgeKind::Share(region, _) if edge.from == ic.id => (
                     "shares",
                     format!("region {region} with {}", named(&ics, edge.to)),
@@ -409,16 +472,6 @@ fn find(ics: &[IcInfo], number: u64) -> Result<&IcInfo, Failure> {
     ics.iter()
         .find(|ic| ic.id.serial() == number)
         .ok_or(Failure::NoIc(number))
-}
-
-/// An IC by name and number.
-fn named(ics: &[IcInfo], id: IcId) -> String {
-    let name = ics.iter().find(|ic| ic.id == id).map(|ic| ic.name);
-    match name {
-        _ if id == IcId::NONE => "-".to_string(),
-        Some(name) if name != Name::default() => format!("{name} ({id})"),
-        _ => format!("({id})"),
-    }
 }
 
 fn help() -> String {

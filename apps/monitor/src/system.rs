@@ -4,7 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use xos_protocol::manager::{Edge, Free, IcInfo, ServiceInfo};
-use xos_protocol::{Contract, ExitStatus, IcId, Result};
+use xos_protocol::{Contract, ExitStatus, IcId, RegionId, Result};
 
 /// What is to be started.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Start {
     pub environment: Vec<String>,
     /// Bytes that it may cost in all.
     pub memory: u64,
+    /// Whether it makes ICs itself: it can operate on its own CSpace then, and has a large one.
+    pub composes: bool,
 }
 
 /// The system as the monitor sees it. Each method that asks for a list gives all of it.
@@ -46,6 +48,10 @@ pub trait System {
     fn finish(&mut self, job: Self::Job) -> Result<ExitStatus>;
     /// Whether it has ended, so that [`finish`](Self::finish) would not wait.
     fn ended(&mut self, job: &mut Self::Job) -> bool;
+    /// Ends a session or connection of anybody's.
+    fn close(&mut self, link: u32) -> Result<()>;
+    /// Takes a region of anybody's back from an IC.
+    fn unshare(&mut self, region: RegionId, from: IcId) -> Result<()>;
     /// Ends an IC.
     fn destroy(&mut self, id: IcId) -> Result<()>;
     /// Nanoseconds since boot, if there is a clock.

@@ -12,6 +12,8 @@ struct Fake {
     input: Vec<&'static str>,
     started: Vec<Start>,
     destroyed: Vec<IcId>,
+    closed: Vec<u32>,
+    unshared: Vec<(RegionId, IcId)>,
     power: Option<bool>,
     /// Programs in the background run until this is set.
     over: bool,
@@ -136,6 +138,22 @@ impl System for Fake {
 
     fn ended(&mut self, _: &mut String) -> bool {
         self.over
+    }
+
+    fn close(&mut self, link: u32) -> Result<()> {
+        // The second one is gone already.
+        match link {
+            1 => Err(Error::Gone),
+            _ => {
+                self.closed.push(link);
+                Ok(())
+            }
+        }
+    }
+
+    fn unshare(&mut self, region: RegionId, from: IcId) -> Result<()> {
+        self.unshared.push((region, from));
+        Ok(())
     }
 
     fn destroy(&mut self, id: IcId) -> Result<()> {
@@ -347,4 +365,39 @@ proptest! {
             let _ = shell.line(&line);
         }
     }
+}
+
+#[test]
+fn two_ics_are_asked_about_in_words() {
+    let (text, status, _) = run("graph 7 12");
+    assert_eq!(status, 0);
+    assert!(text.starts_with("monitor (7) and hello (12)\n"), "{text}");
+    assert!(text.contains("monitor (7) can call hello (12)"));
+    assert!(text.contains("region 3: monitor (7) owns it, hello (12) maps it r--"));
+    assert_eq!(run("graph 7 99").1, 1);
+}
+
+#[test]
+fn revoking_ends_all_that_is_between_two_and_says_how_much_that_was() {
+    let mut shell = shell();
+    shell.line("revoke 12 7");
+    assert_eq!(shell.system.closed, [0]);
+    assert_eq!(
+        shell.system.unshared,
+        [(RegionId::new(3, 0).unwrap(), id(12))]
+    );
+    assert!(shell.system.screen.contains("2 ended"));
+}
+
+#[test]
+fn a_factory_is_waited_for_until_it_is_registered() {
+    let mut shell = shell();
+    // What it makes is registered by IC 7; what is started gets 41.
+    let outcome = shell.line("factory lwc-factory");
+    assert_eq!(outcome.status, 1);
+    assert!(shell.system.pauses > 0 && shell.system.started[0].composes);
+    shell.system.over = true;
+    let pauses = shell.system.pauses;
+    assert_eq!(shell.line("factory lwc-factory").status, 1);
+    assert_eq!(shell.system.pauses, pauses, "it has ended: nobody waits");
 }

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What two ICs have in common, in words, and through whom else they could talk.
+//!
+//! Whoever can call a server, or is called by it, can give it something that it may pass on to others: a
+//! server is a way between its clients as far as it wants to be. So all of these count as ways here, those
+//! through a factory, which can reach what it made, included. The IC manager, which all can call and which
+//! passes nothing on, does not.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use xos_protocol::manager::{Edge, EdgeKind, IcInfo};
+use xos_protocol::{IcId, Name, RegionId};
+
+use crate::graph::{relation, rights};
+
+/// An IC by name and number.
+pub fn named(ics: &[IcInfo], id: IcId) -> String {
+    let name = ics.iter().find(|ic| ic.id == id).map(|ic| ic.name);
+    match name {
+        _ if id == IcId::NONE => String::from("-"),
+        Some(name) if name != Name::default() => format!("{name} ({id})"),
+        _ => format!("({id})"),
+    }
+}
+
+/// Whether something can get from the one end of an edge to the other.
+fn is_way(edge: &Edge) -> bool {
+    edge.from != edge.to && !matches!(edge.kind, EdgeKind::Pays | EdgeKind::Region(..))
+}
+
+/// Who has what of a region: the owner, who need not map it, and those who do.
+fn holders(edges: &[Edge]) -> BTreeMap<RegionId, BTreeMap<IcId, String>> {
+    let mut regions = BTreeMap::<RegionId, BTreeMap<IcId, String>>::new();
+    for edge in edges {
+        if let EdgeKind::Share(region, granted) = edge.kind {
+            let holders = regions.entry(region).or_default();
+            holders
+                .entry(edge.from)
+                .or_insert_with(|| String::from("owns it"));
+            holders.insert(edge.to, format!("maps it {}", rights(granted)));
+        }
+    }
+    regions
+}
+
+/// Says what `a` and `b` have in common, and through whom else they could talk.
+pub fn describe(ics: &[IcInfo], edges: &[Edge], a: IcId, b: IcId) -> String {
+    let name = |id| named(ics, id);
+    let mut lines = BTreeSet::new();
+    for edge in edges {
+        let between = (edge.from == a && edge.to == b) || (edge.from == b && edge.to == a);
+        if !between || edge.from == edge.to {
+            continue;
+        }
+        let (from, to) = (name(edge.from), name(edge.to));
+        let line = match edge.kind {
+            EdgeKind::Session(_) => format!("{from} can call {to}, which it opened or was passed"),
+            EdgeKind::Connection(_) => {
+                format!("{from} can call or signal {to}, which connected it")
+            }
+            EdgeKind::Within => {
+                format!("{from} executes within {to}: memory and capabilities are one")
+            }
+            EdgeKind::Created => format!("{from} made {to}, and can do anything to it"),
+            EdgeKind::Pays => format!("{from} pays for {to}, and can end it"),
+            EdgeKind::Declared(what) => format!(
+                "{} from {from} to {to}, as their factory declares (the IC manager does not enforce it)",
+                relation(what)
+            ),
+            EdgeKind::Share(..) | EdgeKind::Region(..) => continue,
+        };
+        lines.insert(line);
+    }
+    for (region, holders) in holders(edges) {
+        if let (Some(one), Some(other)) = (holders.get(&a), holders.get(&b))
+            && a != b
+        {
+            lines.insert(format!(
+                "region {region}: {} {one}, {} {other}",
+                name(a),
+                name(b)
+            ));
+        }
+    }
+    let hosts = |id: IcId| ics.iter().find(|ic| ic.id == id).map(|ic| ic.within);
+    if let (Some(one), Some(other)) = (hosts(a), hosts(b))
+        && one == other
+        && one != IcId::NONE
+    {
+        lines.insert(format!(
+            "both execute within {}: memory and capabilities are one",
+            name(one)
+        ));
+    }
+
+    let mut text = format!("{} and {}\n", name(a), name(b));
+    if lines.is_empty() {
+        text += "  have nothing in common\n";
+    }
+    for line in &lines {
+        text += &format!("  {line}\n");
+    }
+    let ways = ways(edges, a, b);
+    match ways.first().map(Vec::len) {
+        None => text += "  there is nobody through whom they could talk\n",
+        Some(1) => {
+            let through: BTreeSet<_> = ways.iter().map(|way| name(way[0])).collect();
+            for one in through {
+                text += &format!("  could talk through {one}, if it passes on what they say\n");
+            }
+        }
+        Some(_) => {
+            for way in &ways {
+                let chain: Vec<_> = way.iter().map(|id| name(*id)).collect();
+                text += &format!(
+                    "  could talk through {}, if all of these pass on what they say\n",
+                    chain.join(", then ")
+                );
+            }
+        }
+    }
+    text
+}
+
+/// The shortest chains of others between two ICs: all of length one, or else one of those that are longer.
+fn ways(edges: &[Edge], a: IcId, b: IcId) -> Vec<Vec<IcId>> {
+    let mut next = BTreeMap::<IcId, BTreeSet<IcId>>::new();
+    let mut link = |one: IcId, other: IcId| {
+        next.entry(one).or_default().insert(other);
+        next.entry(other).or_default().insert(one);
+    };
+    for edge in edges.iter().filter(|edge| is_way(edge)) {
+        link(edge.from, edge.to);
+    }
+    // Whoever maps the same region can talk through it, its owner not needed.
+    for holders in holders(edges).values() {
+        let all: Vec<_> = holders.keys().copied().collect();
+        for (i, one) in all.iter().enumerate() {
+            all[i + 1..].iter().for_each(|other| link(*one, *other));
+        }
+    }
+    let none = BTreeSet::new();
+    let of = |id: &IcId| next.get(id).unwrap_or(&none);
+    let common: Vec<_> = of(&a)
+        .intersection(of(&b))
+        .filter(|id| **id != a && **id != b)
+        .map(|id| Vec::from([*id]))
+        .collect();
+    if !common.is_empty() || a == b {
+        return common;
+    }
+    let mut before = BTreeMap::from([(a, a)]);
+    let mut queue = VecDeque::from([a]);
+    while let Some(here) = queue.pop_front() {
+        for there in of(&here) {
+            // The direct way is no way through others.
+            if (here, *there) == (a, b) || before.contains_key(there) {
+                continue;
+            }
+            before.insert(*there, here);
+            queue.push_back(*there);
+        }
+    }
+    let mut chain = Vec::new();
+    let mut at = b;
+    while let Some(earlier) = before.get(&at).copied() {
+        if earlier == a {
+            chain.reverse();
+            return Vec::from([chain]);
+        }
+        chain.push(earlier);
+        at = earlier;
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use xos_protocol::IcState;
+    use xos_protocol::manager::{Relation, Rights};
+
+    fn id(serial: u64) -> IcId {
+        IcId::new(serial, serial as u32).unwrap()
+    }
+
+    fn ics(names: &[&str]) -> Vec<IcInfo> {
+        let ic = |(i, name): (usize, &&str)| IcInfo {
+            id: id(i as u64 + 1),
+            creator: IcId::NONE,
+            payer: IcId::NONE,
+            within: IcId::NONE,
+            kind: Name::new("domain"),
+            name: Name::new(name),
+            state: IcState::Running,
+            arena: 1,
+            quota: 1,
+            spent: 1,
+        };
+        names.iter().enumerate().map(ic).collect()
+    }
+
+    fn edge(from: u64, to: u64, kind: EdgeKind) -> Edge {
+        Edge {
+            from: id(from),
+            to: id(to),
+            kind,
+        }
+    }
+
+    fn region(serial: u64) -> RegionId {
+        RegionId::new(serial, 0).unwrap()
+    }
+
+    #[test]
+    fn two_that_have_nothing_to_do_with_each_other_have_nothing_in_common() {
+        let text = describe(&ics(&["a", "b"]), &[], id(1), id(2));
+        assert_eq!(
+            text,
+            "a (1) and b (2)\n  have nothing in common\n  there is nobody through whom they could talk\n"
+        );
+    }
+
+    #[test]
+    fn what_is_between_two_is_said_in_words() {
+        let edges = [
+            edge(1, 2, EdgeKind::Session(1)),
+            edge(1, 2, EdgeKind::Session(2)),
+            edge(2, 1, EdgeKind::Connection(3)),
+            edge(1, 2, EdgeKind::Share(region(9), Rights::R)),
+            edge(1, 2, EdgeKind::Declared(Relation::Control)),
+        ];
+        let text = describe(&ics(&["a", "b"]), &edges, id(1), id(2));
+        for line in [
+            "a (1) can call b (2), which it opened or was passed\n",
+            "b (2) can call or signal a (1), which connected it\n",
+            "region 9: a (1) owns it, b (2) maps it r--\n",
+            "control from a (1) to b (2), as their factory declares (the IC manager does not enforce it)\n",
+        ] {
+            assert_eq!(text.matches(line).count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn two_that_map_a_third_ones_region_share_it() {
+        let edges = [
+            edge(3, 1, EdgeKind::Share(region(9), Rights::RW)),
+            edge(3, 2, EdgeKind::Share(region(9), Rights::R)),
+        ];
+        let text = describe(&ics(&["a", "b", "c"]), &edges, id(1), id(2));
+        assert!(text.contains("region 9: a (1) maps it rw-, b (2) maps it r--"));
+        assert!(text.contains("could talk through c (3), if it passes on what they say"));
+    }
+
+    #[test]
+    fn a_server_of_both_is_someone_through_whom_they_could_talk() {
+        let edges = [
+            edge(1, 3, EdgeKind::Session(1)),
+            edge(2, 3, EdgeKind::Session(2)),
+            edge(1, 4, EdgeKind::Pays),
+            edge(2, 4, EdgeKind::Pays),
+        ];
+        let text = describe(&ics(&["a", "b", "kv", "c"]), &edges, id(1), id(2));
+        assert!(text.contains("have nothing in common\n"));
+        assert!(text.contains("could talk through kv (3)"));
+        assert!(!text.contains("c (4)"), "{text}");
+    }
+
+    #[test]
+    fn a_longer_chain_is_told_when_there_is_no_shorter_one() {
+        let edges = [
+            edge(1, 3, EdgeKind::Session(1)),
+            edge(4, 3, EdgeKind::Session(2)),
+            edge(4, 2, EdgeKind::Share(region(1), Rights::R)),
+        ];
+        let text = describe(&ics(&["a", "b", "x", "y"]), &edges, id(1), id(2));
+        assert!(text.contains("could talk through x (3), then y (4), if all of these"));
+    }
+
+    proptest! {
+        /// A chain is one: every two neighbours on it have an edge; and if none is found there is none.
+        #[test]
+        fn ways_are_ways_and_are_found(pairs in proptest::collection::vec((1u64..8, 1u64..8), 0..12)) {
+            let edges: Vec<_> = pairs
+                .iter()
+                .map(|(from, to)| edge(*from, *to, EdgeKind::Session(0)))
+                .collect();
+            let found = ways(&edges, id(1), id(2));
+            let linked = |a: IcId, b: IcId| edges.iter().any(|e| {
+                (e.from == a && e.to == b) || (e.from == b && e.to == a)
+            });
+            for way in &found {
+                let all: Vec<_> = [id(1)].iter().chain(way).chain(&[id(2)]).copied().collect();
+                prop_assert!(!way.is_empty() && all.windows(2).all(|two| linked(two[0], two[1])));
+            }
+            // By brute force: everything that can be reached from the one without the direct edge.
+            let mut reached = BTreeSet::from([id(1)]);
+            for _ in 0..8 {
+                for from in reached.clone() {
+                    for to in (1..8).map(id).filter(|to| linked(from, *to)) {
+                        if (from, to) != (id(1), id(2)) {
+                            reached.insert(to);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(!found.is_empty(), reached.contains(&id(2)));
+        }
+    }
+}
