@@ -3,8 +3,8 @@
 
 use linux_raw_sys::general::{
     AT_EACCESS, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW,
-    FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, R_OK, S_IFCHR, S_IFIFO,
-    S_IFSOCK, UTIME_NOW, UTIME_OMIT, W_OK, X_OK,
+    FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, R_OK, S_IFCHR, S_IFIFO, S_IFSOCK, UTIME_NOW,
+    UTIME_OMIT, W_OK, X_OK,
 };
 
 use super::{Files, Object, OpenId, look, with};
@@ -392,8 +392,7 @@ impl Files {
         }
     }
 
-    /// `fallocate`: memory for a range, with `FALLOC_FL_KEEP_SIZE`, or a hole (`FALLOC_FL_PUNCH_HOLE`), or zeroes
-    /// (`FALLOC_FL_ZERO_RANGE`).
+    /// `fallocate`: memory for a range, with `FALLOC_FL_KEEP_SIZE`, or a hole (`FALLOC_FL_PUNCH_HOLE`).
     ///
     /// # Errors
     /// `EBADF`, `EINVAL`, `EFBIG`, `ENOSPC`, `ESPIPE`, `ENODEV`; `EOPNOTSUPP` for other modes.
@@ -411,9 +410,7 @@ impl Files {
         }
         let keep = mode & FALLOC_FL_KEEP_SIZE != 0;
         let punch = mode & FALLOC_FL_PUNCH_HOLE != 0;
-        let zero = mode & FALLOC_FL_ZERO_RANGE != 0;
-        let known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
-        if mode & !known != 0 || punch && (zero || !keep) {
+        if mode & !(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) != 0 || punch && !keep {
             return Err(Errno::OPNOTSUPP);
         }
         if !open.writes() {
@@ -430,13 +427,11 @@ impl Files {
         if !keep && end > call.caller.file_limit {
             return Err(Errno::FBIG);
         }
-        if punch || zero {
+        if punch {
             with!(self, call, node.fs, |system, env| {
-                system.allocate(env, node.ino, range.clone(), true, true)
+                system.allocate(env, node.ino, range, true, true)
             })?;
             self.cut(node, offset as u64 / PAGE as u64 * PAGE as u64);
-        }
-        if punch {
             return Ok(());
         }
         with!(self, call, node.fs, |system, env| {

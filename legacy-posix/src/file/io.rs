@@ -88,6 +88,9 @@ impl Files {
             Some(position) => u64::try_from(position).map_err(|_| Errno::INVAL)?,
             None => open.position,
         };
+        if position.is_some() && !open.has_position() {
+            return Err(Errno::SPIPE);
+        }
         if !open.reads() {
             return Err(Errno::BADF);
         }
@@ -124,7 +127,6 @@ impl Files {
                 }
                 done
             }
-            _ if position.is_some() => return Err(Errno::SPIPE),
             &Object::Pipe(pipe) => {
                 match self.pipes.read(call.pages, &mut self.queues, pipe, into) {
                     Some(read) => read,
@@ -200,6 +202,9 @@ impl Files {
             Some(position) => u64::try_from(position).map_err(|_| Errno::INVAL)?,
             None => open.position,
         };
+        if position.is_some() && !open.has_position() {
+            return Err(Errno::SPIPE);
+        }
         if !open.writes() {
             return Err(Errno::BADF);
         }
@@ -229,7 +234,6 @@ impl Files {
             }
             Object::Full if before > 0 => return Err(Errno::NOSPC),
             Object::Full => 0,
-            _ if position.is_some() => return Err(Errno::SPIPE),
             Object::Pipe(pipe) => {
                 let written = self.pipes.write(call.pages, &mut self.queues, pipe, from)?;
                 if !from.is_empty() {
@@ -463,8 +467,13 @@ impl Files {
         if start < 0 || goal < 0 {
             return Err(Errno::INVAL);
         }
-        let count = count.min(i64::MAX as u64) as i64;
-        if source.node == target.node
+        let (source, target) = (source.node, target.node);
+        let size = match source {
+            Some(node) => self.size(call, node)?,
+            None => return Err(Errno::INVAL),
+        };
+        let count = count.min(size.saturating_sub(start as u64)) as i64;
+        if source == target
             && start.saturating_add(count) > goal
             && goal.saturating_add(count) > start
             && count > 0

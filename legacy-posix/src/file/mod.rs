@@ -134,6 +134,20 @@ impl Open {
         self.flags & O_ACCMODE != O_RDONLY && self.flags & O_PATH == 0
     }
 
+    /// Whether bytes in it have positions.
+    const fn has_position(&self) -> bool {
+        matches!(
+            self.object,
+            Object::Regular
+                | Object::Directory
+                | Object::Text(_)
+                | Object::Null
+                | Object::Zero
+                | Object::Full
+                | Object::Random
+        )
+    }
+
     /// Whether calls give `EAGAIN` rather than wait.
     pub const fn is_nonblocking(&self) -> bool {
         self.flags & O_NONBLOCK != 0

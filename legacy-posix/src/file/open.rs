@@ -15,7 +15,7 @@ use crate::pipe::PipeId;
 use crate::socket::Style;
 use crate::tty::TerminalId;
 use crate::vfs::permission::{self, READ, SEARCH, WRITE};
-use crate::vfs::tree::Target;
+use crate::vfs::tree::{End, Last, Target};
 use crate::vfs::{Call, Kind, New, Node, Rights, Time, device};
 use crate::{Errno, Pages, ProcessId, Result};
 
@@ -304,11 +304,17 @@ impl Files {
         let create = flags & O_CREAT != 0;
         let exclusive = create && flags & O_EXCL != 0;
         let start = self.start(call, directory, path)?;
-        let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-        let found = look!(self, call, |env| self.vfs.walk(env, start, path, follow))?;
+        let end = match (create, flags & O_NOFOLLOW == 0) {
+            (true, true) if !exclusive => End::Create,
+            (true, _) => End::Name,
+            (false, follow) => End::following(follow),
+        };
+        let found = look!(self, call, |env| self.vfs.walk(env, start, path, end))?;
+        if create && found.slash && found.last == Last::Name {
+            return Err(Errno::ISDIR);
+        }
         let (node, new) = match found.target {
             None if !create => return Err(Errno::NOENT),
-            None if found.slash => return Err(Errno::ISDIR),
             None => {
                 let parent = found.directory;
                 let above = look!(self, call, |env| self.vfs.rights(env, parent))?;

@@ -14,7 +14,7 @@ use super::{Files, Object, Open, OpenId, Place, look, with};
 use crate::vfs::permission::{self, SEARCH, WRITE};
 use crate::vfs::procfs::Procfs;
 use crate::vfs::tmpfs::Tmpfs;
-use crate::vfs::tree::{Found, Last, Target};
+use crate::vfs::tree::{End, Found, Last, Target};
 use crate::vfs::{Call, Kind, Link, New, Node, PATH_MAX, Rights};
 use crate::{Errno, PAGE, Result};
 
@@ -38,7 +38,8 @@ impl Files {
             }
             return Ok(Target::Open(self.open_of(call, directory)?));
         }
-        self.found(call, directory, path, follow)?.target()
+        let end = End::following(follow);
+        self.found(call, directory, path, end)?.target()
     }
 
     fn found<'a>(
@@ -46,10 +47,10 @@ impl Files {
         call: &mut Call,
         directory: i32,
         path: &'a [u8],
-        follow: bool,
+        end: End,
     ) -> Result<Found<'a>> {
         let start = self.start(call, directory, path)?;
-        look!(self, call, |env| self.vfs.walk(env, start, path, follow))
+        look!(self, call, |env| self.vfs.walk(env, start, path, end))
     }
 
     /// The file that a path means.
@@ -78,7 +79,7 @@ impl Files {
         directory: i32,
         path: &'a [u8],
     ) -> Result<(Found<'a>, Rights)> {
-        let found = self.found(call, directory, path, false)?;
+        let found = self.found(call, directory, path, End::Name)?;
         if found.target.is_some() {
             return Err(Errno::EXIST);
         }
@@ -193,12 +194,12 @@ impl Files {
             // A pipe or socket lives in a file system of its own.
             Target::Open(open) => self.descriptors.get(open).node.ok_or(Errno::XDEV)?,
         };
-        let found = self.found(call, to, new, false)?;
+        let found = self.found(call, to, new, End::Name)?;
         if found.target.is_some() {
             return Err(Errno::EXIST);
         }
         let is_directory = self.rights(call, node)?.is_directory();
-        if found.slash && !is_directory {
+        if found.slash {
             return Err(Errno::NOENT);
         }
         let parent = found.directory;
@@ -245,7 +246,7 @@ impl Files {
             return Err(Errno::INVAL);
         }
         let remove = flags & AT_REMOVEDIR != 0;
-        let found = self.found(call, directory, path, false)?;
+        let found = self.found(call, directory, path, End::Name)?;
         match found.last {
             Last::Name => {}
             _ if !remove => return Err(Errno::ISDIR),
@@ -259,6 +260,9 @@ impl Files {
         }
         if !remove && rights.is_directory() {
             return Err(Errno::ISDIR);
+        }
+        if !remove && found.slash {
+            return Err(Errno::NOTDIR);
         }
         let parent = found.directory;
         with!(self, call, node.fs, |system, env| {
@@ -286,8 +290,8 @@ impl Files {
         if flags & !(RENAME_NOREPLACE | RENAME_EXCHANGE) != 0 || keep && exchange {
             return Err(Errno::INVAL);
         }
-        let source = self.found(call, from, old, false)?;
-        let goal = self.found(call, to, new, false)?;
+        let source = self.found(call, from, old, End::Name)?;
+        let goal = self.found(call, to, new, End::Name)?;
         if source.directory.fs != goal.directory.fs {
             return Err(Errno::XDEV);
         }
@@ -308,7 +312,7 @@ impl Files {
             Some(Target::Node(node)) => self.rights(call, node)?,
             _ => return Err(Errno::PERM),
         };
-        if !rights.is_directory() && (source.slash || goal.slash) {
+        if !rights.is_directory() && (source.slash || goal.slash && !exchange) {
             return Err(Errno::NOTDIR);
         }
         self.removable(call, &source)?;
@@ -321,6 +325,9 @@ impl Files {
         match goal.target {
             Some(Target::Node(_)) => {
                 let (_, replaced) = self.removable(call, &goal)?;
+                if exchange && goal.slash && !replaced.is_directory() {
+                    return Err(Errno::NOTDIR);
+                }
                 if exchange && replaced.is_directory() && moves {
                     permission::check(who, replaced, WRITE)?;
                 }

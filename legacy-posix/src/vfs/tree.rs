@@ -80,6 +80,36 @@ pub enum Last {
     DotDot,
 }
 
+/// What is done with a path's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// What is there is used: a symbolic link is followed; what a slash follows must be a directory.
+    Follow,
+    /// The same, but a symbolic link is followed only if a slash follows it.
+    NoFollow,
+    /// It is made if it is not there: a symbolic link is followed, and it is for the caller to say
+    /// what a slash means.
+    Create,
+    /// It is a name to be made, moved or removed, whatever it means.
+    Name,
+}
+
+impl End {
+    /// For calls that follow links unless told not to.
+    pub const fn following(follow: bool) -> Self {
+        if follow { Self::Follow } else { Self::NoFollow }
+    }
+
+    const fn follows(self, slash: bool) -> bool {
+        match self {
+            Self::Follow => true,
+            Self::NoFollow => slash,
+            Self::Create => !slash,
+            Self::Name => false,
+        }
+    }
+}
+
 /// What a path came to.
 pub struct Found<'a> {
     /// The directory that the last name is in.
@@ -233,8 +263,7 @@ impl Vfs {
         node
     }
 
-    /// Finds what a path names. A symbolic link at its end is followed if `follow` says so, or a
-    /// slash follows it.
+    /// Finds what a path names, for a call that uses what is there, or for one that is about the name.
     ///
     /// # Errors
     /// `ENOENT` for an empty path, a directory on the way that is not there, a link to nothing;
@@ -244,7 +273,7 @@ impl Vfs {
         env: &mut Env,
         start: Start,
         path: &'a [u8],
-        follow: bool,
+        end: End,
     ) -> Result<Found<'a>> {
         if path.is_empty() {
             return Err(Errno::NOENT);
@@ -301,7 +330,7 @@ impl Vfs {
                 && (last == Last::Name || last == Last::DotDot)
             {
                 rights = self.rights(env, node)?;
-                if rights.kind() == Kind::Link && (more || slash || follow) {
+                if rights.kind() == Kind::Link && (more || end.follows(slash)) {
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(Errno::LOOP);
@@ -342,7 +371,11 @@ impl Vfs {
                 }
             }
             if !more {
-                if slash && !(matches!(target, Target::Node(_)) && rights.is_directory()) {
+                if slash
+                    && end != End::Name
+                    && end != End::Create
+                    && !(matches!(target, Target::Node(_)) && rights.is_directory())
+                {
                     return Err(Errno::NOTDIR);
                 }
                 return Ok(Found {
