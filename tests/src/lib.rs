@@ -68,6 +68,14 @@ pub const SUITES: &[Suite] = &[
         count_instructions: true,
     },
     Suite {
+        name: "links",
+        boots: Boots::System("tests/guests/links/links.system"),
+        cases: include!("../guests/links/src/cases.rs"),
+        programs: &["test-links-app", "test-lwc"],
+        limit: Duration::from_secs(240),
+        count_instructions: false,
+    },
+    Suite {
         name: "supervision",
         boots: Boots::System("tests/guests/domains/supervision.system"),
         cases: include!("../guests/domains/supervision.rs"),

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs the cases, in the monitor's place: it may see and end everything.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use sel4::cap::Endpoint;
+use sel4_microkit::{Channel, NullHandler, panicking, protection_domain};
+use test_links::{Ask, HUB, READY};
+use xos_client::{Console, Factory, Handle, Manager, Port, Slots, Timer};
+use xos_protocol::factory::Spec;
+use xos_protocol::manager::{Consent, Edge, EdgeKind, Free, Open};
+use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
+use xos_protocol::{ExitStatus, IcId, IcState, Name, Subject};
+use xos_test_kit::{Case, Failure, Outcome, cases, check, check_eq};
+
+/// By the channel of that number.
+const MANAGER: Manager = Manager::new(Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT));
+const CONSOLE: Channel = Channel::new(1);
+const TIMER: Channel = Channel::new(2);
+/// How long something that another program does may take.
+const PATIENCE: u32 = 4000;
+
+/// The console as something to write to.
+struct Serial;
+
+impl Write for Serial {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        Console::new(CONSOLE.endpoint())
+            .write(text.as_bytes())
+            .map(drop)
+            .map_err(|_| fmt::Error)
+    }
+}
+
+struct Context {
+    slots: Slots,
+    process: Factory,
+    lwc: Option<Job>,
+    /// What is left when nothing is going on, all images loaded.
+    rest: Option<Free>,
+}
+
+/// A program that was started.
+struct Job {
+    id: IcId,
+    slot: u32,
+}
+
+impl Job {
+    fn handle(&self) -> Handle {
+        Handle::new(Endpoint::from_bits(leaf(self.slot)))
+    }
+}
+
+impl Context {
+    fn start(&mut self, line: &str, composes: bool) -> Outcome<Job> {
+        let arguments: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
+        let slot = self.slots.take().ok_or("no slot")?;
+        let spec = Spec {
+            image: line.split(' ').next().unwrap_or_default(),
+            arguments: &arguments,
+            memory: 6 << 20,
+            ics: 512,
+            stack: 128 << 10,
+            cspace_radix: if composes { 8 } else { 0 },
+            composes,
+            ..Spec::default()
+        };
+        let id = self.process.create(slot, &spec)?;
+        let job = Job { id, slot };
+        job.handle().start()?;
+        Ok(job)
+    }
+
+    fn wait(&mut self, job: Job) -> Outcome<ExitStatus> {
+        let status = job.handle().wait()?;
+        self.slots.give(job.slot);
+        Ok(status)
+    }
+
+    /// Runs a program to its end.
+    fn run(&mut self, line: &str) -> Outcome {
+        let job = self.start(line, false)?;
+        check_eq!(self.wait(job)?, ExitStatus::Code(0))
+    }
+
+    fn kill(&mut self, job: Job) -> Outcome {
+        job.handle().kill()?;
+        self.wait(job).map(drop)
+    }
+}
+
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> Outcome<bool>) -> Outcome {
+    for _ in 0..PATIENCE {
+        if holds()? {
+            return Ok(());
+        }
+        pause();
+    }
+    Err(Failure::new(format_args!("{what}: waited in vain")))
+}
+
+fn pause() {
+    let _ = Timer::new(TIMER.endpoint()).sleep(core::time::Duration::from_millis(2));
+    sel4::r#yield();
+}
+
+fn is_there(name: &str) -> Outcome<bool> {
+    let all = MANAGER.all_services::<64>()?;
+    Ok(all.iter().any(|service| service.name == Name::new(name)))
+}
+
+fn edges() -> Outcome<Vec<Edge>> {
+    let mut all = Vec::new();
+    MANAGER.each_edge(|edge| all.push(*edge))?;
+    Ok(all)
+}
+
+#[protection_domain(heap_size = 256 * 1024)]
+fn init() -> NullHandler {
+    panicking::set_hook(&|info| {
+        xos_test_kit::panicked(format_args!("{info}"), &mut Serial);
+        MANAGER.power_off(1);
+    });
+    let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
+    let slot = slots.take().expect("a slot");
+    let opened = until("the process factory", || {
+        Ok(is_there("process")? && is_there("thread")?)
+    });
+    let open = Open {
+        name: Name::new("process"),
+        slot,
+        consent: Consent::default(),
+    };
+    let passed = match (opened, MANAGER.open(&open)) {
+        (Ok(()), Ok(_)) => {
+            let mut context = Context {
+                slots,
+                process: Factory::new(Endpoint::from_bits(leaf(slot))),
+                lwc: None,
+                rest: None,
+            };
+            let cases: &[Case<Context>] = include!("../cases.rs");
+            xos_test_kit::run(cases, &mut context, &mut Serial)
+        }
+        _ => false,
+    };
+    let _ = Console::new(CONSOLE.endpoint()).flush();
+    MANAGER.power_off(u32::from(!passed));
+    NullHandler::new()
+}
+
+// Factories that are programs, and what the one of them makes.
+
+fn a_factory_is_a_program_that_is_started_and_opened_like_any_other(c: &mut Context) -> Outcome {
+    let job = c.start("lwc-factory", true)?;
+    until("the factory", || is_there("lwc"))?;
+    c.lwc = Some(job);
+    c.run("test-lwc control")
+}
+
+fn an_app_loads_a_factory_on_its_own_budget(c: &mut Context) -> Outcome {
+    if let Some(job) = c.lwc.take() {
+        c.kill(job)?;
+    }
+    check!(!is_there("lwc")?, "its name goes with it")?;
+    c.run("test-lwc load")?;
+    check!(!is_there("lwc")?, "what an app loaded ends with it")?;
+    c.lwc = Some(c.start("lwc-factory", true)?);
+    until("the factory", || is_there("lwc"))
+}
+
+fn a_program_that_does_not_compose_cannot_serve_as_a_factory(c: &mut Context) -> Outcome {
+    let job = c.start("lwc-factory", false)?;
+    check_eq!(c.wait(job)?, ExitStatus::Code(1))
+}
+
+fn views_do_not_see_each_others_writes(c: &mut Context) -> Outcome {
+    c.run("test-lwc views")
+}
+
+fn control_comes_back_to_where_it_left(c: &mut Context) -> Outcome {
+    c.run("test-lwc control")
+}
+
+fn an_lwc_switches_to_another_only_if_it_is_allowed_to(c: &mut Context) -> Outcome {
+    c.run("test-lwc allowed")
+}
+
+fn an_lwc_that_crashes_returns_control_and_says_how(c: &mut Context) -> Outcome {
+    c.run("test-lwc crash")
+}
+
+fn an_overlay_is_seen_by_both_until_it_is_taken_back(c: &mut Context) -> Outcome {
+    c.run("test-lwc overlay")
+}
+
+fn a_confined_lwc_can_open_nothing(c: &mut Context) -> Outcome {
+    c.run("test-lwc confined")
+}
+
+/// Waits until the one that a program switched to runs: its id.
+fn running_lwc(of: IcId) -> Outcome<IcId> {
+    let mut found = None;
+    until("an lwC that runs", || {
+        MANAGER.each_ic(|ic| {
+            if ic.payer == of && ic.kind == Name::new("lwc") && ic.state == IcState::Running {
+                found = Some(ic.id);
+            }
+        })?;
+        Ok(found.is_some())
+    })?;
+    Ok(found.ok_or("none")?)
+}
+
+fn a_program_whose_lwc_runs_can_be_killed(c: &mut Context) -> Outcome {
+    let job = c.start("test-lwc wait", false)?;
+    let lwc = running_lwc(job.id)?;
+    c.kill(job)?;
+    check!(
+        MANAGER.stat(Subject::Ic(lwc)).is_err(),
+        "its lwC goes with it"
+    )?;
+    // The factory has not lost a place or a waiting caller over it.
+    c.run("test-lwc control")
+}
+
+/// Runs something twice: what is left the second time is what was left the first time.
+fn nothing_lost(c: &mut Context, line: &str) -> Outcome {
+    c.run(line)?;
+    let mut before = MANAGER.free()?;
+    // What ended a moment ago may still be told to those concerned.
+    until("the first time", || {
+        pause();
+        let now = MANAGER.free()?;
+        let same = now == before;
+        before = now;
+        Ok(same)
+    })?;
+    c.run(line)?;
+    until("what is left is what was left before", || {
+        Ok(MANAGER.free()? == before)
+    })?;
+    c.rest = Some(before);
+    Ok(())
+}
+
+fn nothing_is_left_of_lwcs(c: &mut Context) -> Outcome {
+    nothing_lost(c, "test-lwc views")?;
+    nothing_lost(c, "test-lwc crash")
+}
+
+// Channels between ICs of any two kinds.
+
+/// A hub of one kind and a party of another, once for each who can end what they have in common.
+fn pair(c: &mut Context, hub: &str, party: &str) -> Outcome {
+    for revoker in ["hub", "party", "supervisor"] {
+        let server = c.start(&format!("test-links-app hub {hub}"), false)?;
+        until("the hub", || is_there(HUB))?;
+        let outcome = talk(c, party, revoker);
+        let probes = probes(c);
+        c.kill(server)?;
+        outcome?;
+        // After everything between them had ended, nothing of what the party sent came through.
+        check_eq!(probes?, 0)?;
+    }
+    Ok(())
+}
+
+/// The party's part.
+fn talk(c: &mut Context, party: &str, revoker: &str) -> Outcome {
+    let client = c.start(&format!("test-links-app party {party} {revoker}"), false)?;
+    let parted = match revoker {
+        "supervisor" => until("the party", || is_there(READY)).and_then(|()| part()),
+        _ => Ok(()),
+    };
+    if parted.is_err() {
+        c.kill(client)?;
+        return parted;
+    }
+    check_eq!(c.wait(client)?, ExitStatus::Code(0))
+}
+
+/// How many messages the hub received that nobody should be able to send.
+fn probes(c: &mut Context) -> Outcome<u64> {
+    let slot = c.slots.take().ok_or("no slot")?;
+    let session = MANAGER.open(&Open {
+        name: Name::new(HUB),
+        slot,
+        consent: Consent::default(),
+    })?;
+    let port = Endpoint::from_bits(leaf(slot));
+    let probes = Port::call(&port, Ask::Probes.label(), [0; 4], 0)?.words[0];
+    MANAGER.close(session.index)?;
+    c.slots.give(slot);
+    Ok(probes)
+}
+
+/// Ends everything between the hub and the party, as the graph shows it.
+fn part() -> Outcome {
+    let all = MANAGER.all_services::<64>()?;
+    let server = |name| {
+        let found = all.iter().find(|service| service.name == Name::new(name));
+        found.map(|service| service.server)
+    };
+    let hub = server(HUB).ok_or("no hub")?;
+    let party = server(READY).ok_or("no party")?;
+    let mut kinds = [false; 3];
+    let mut all = edges()?;
+    // The session last: that it ends is what the party waits for.
+    all.sort_by_key(|edge| matches!(edge.kind, EdgeKind::Session(_)));
+    for edge in all {
+        if ![(hub, party), (party, hub)].contains(&(edge.from, edge.to)) {
+            continue;
+        }
+        match edge.kind {
+            EdgeKind::Session(link) => {
+                kinds[0] = true;
+                MANAGER.close(link)?;
+            }
+            EdgeKind::Connection(link) => {
+                kinds[1] = true;
+                MANAGER.close(link)?;
+            }
+            EdgeKind::Share(region, _) => {
+                kinds[2] = true;
+                MANAGER.unshare(region, Subject::Ic(edge.to))?;
+            }
+            _ => {}
+        }
+    }
+    check_eq!(kinds, [true; 3])?;
+    let left = edges()?
+        .iter()
+        .any(|edge| [(hub, party), (party, hub)].contains(&(edge.from, edge.to)));
+    check!(!left, "no edge is left")
+}
+
+fn a_process_and_a_process_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "process", "process")
+}
+
+fn a_process_and_a_thread_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "process", "thread")
+}
+
+fn a_process_and_an_lwc_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "process", "lwc")
+}
+
+fn a_thread_and_a_process_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "thread", "process")
+}
+
+fn a_thread_and_a_thread_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "thread", "thread")
+}
+
+fn a_thread_and_an_lwc_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "thread", "lwc")
+}
+
+fn an_lwc_and_a_process_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "lwc", "process")
+}
+
+fn an_lwc_and_a_thread_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "lwc", "thread")
+}
+
+fn an_lwc_and_an_lwc_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "lwc", "lwc")
+}
+
+fn whoever_waits_for_a_factory_that_dies_is_told_so(c: &mut Context) -> Outcome {
+    let job = c.start("test-lwc wait", false)?;
+    let lwc = running_lwc(job.id)?;
+    let factory = c.lwc.take().ok_or("no factory")?;
+    c.kill(factory)?;
+    check_eq!(c.wait(job)?, ExitStatus::Code(0))?;
+    check!(
+        MANAGER.stat(Subject::Ic(lwc)).is_err(),
+        "and its ICs are gone"
+    )
+}
+
+fn nothing_is_left_of_all_that(c: &mut Context) -> Outcome {
+    nothing_lost(c, "hello")?;
+    check_eq!(MANAGER.free()?.ics, 6)
+}
