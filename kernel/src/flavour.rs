@@ -12,17 +12,21 @@ pub enum Flavour {
     /// With assertions, kernel messages on COM1, and the debug system calls. Any thread can halt
     /// this kernel: nothing about isolation can be tested on it.
     Debug,
+    /// The release kernel with virtual processors: VCPUs and second-stage page tables, by Intel's
+    /// VT-x. It halts at boot where the processor has none, so that it is no default.
+    Vtx,
 }
 
 impl Flavour {
     /// Every flavour.
-    pub const ALL: [Self; 2] = [Self::Release, Self::Debug];
+    pub const ALL: [Self; 3] = [Self::Release, Self::Debug, Self::Vtx];
 
     /// The name, as in `target/kernel/<name>`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
             Self::Debug => "debug",
+            Self::Vtx => "vtx",
         }
     }
 
@@ -36,6 +40,7 @@ impl Flavour {
         match self {
             Self::Release => {}
             Self::Debug => all.extend_from_slice(DEBUG),
+            Self::Vtx => all.extend_from_slice(VTX),
         }
         all
     }
@@ -157,6 +162,14 @@ const DEBUG: &[Setting] = &[
     ("USER_STACK_TRACE_LENGTH", Number(16)),
 ];
 
+/// What the flavour with virtual processors changes.
+const VTX: &[Setting] = &[
+    ("VTX", On),
+    // Tags of translations in the processor. With more VCPUs than tags the kernel takes one away
+    // from the oldest; it looks for a free one from the beginning, so that more are no gain.
+    ("MAX_VPIDS", Number(64)),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,8 +195,18 @@ mod tests {
     #[test]
     fn only_the_debug_flavour_prints() {
         assert!(!Flavour::Release.config().is_set("PRINTING"));
+        assert!(!Flavour::Vtx.config().is_set("PRINTING"));
         assert!(Flavour::Debug.config().is_set("PRINTING"));
         assert!(!Flavour::Release.autoconf().contains("CONFIG_DEBUG_BUILD"));
+    }
+
+    #[test]
+    fn only_the_vtx_flavour_needs_a_processor_with_vtx() {
+        for flavour in Flavour::ALL {
+            let wanted = flavour == Flavour::Vtx;
+            assert_eq!(flavour.config().is_set("VTX"), wanted);
+            assert_eq!(flavour.autoconf().contains("CONFIG_VTX 1"), wanted);
+        }
     }
 
     #[test]
