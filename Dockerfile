@@ -17,7 +17,8 @@ RUN curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
 # What `make deps` would install, so that it has nothing left to do.
 RUN apt-get update -q \
     && apt-get install -y -q --no-install-recommends \
-        binutils gcc git graphviz make patch python3-pip qemu-system-x86 \
+        binutils bochs bochsbios gcc git graphviz grub-common grub-pc-bin make mtools patch \
+        python3-pip qemu-system-x86 vgabios xorriso \
     && rm -rf /var/lib/apt/lists/*
 
 # Git refuses the files of another user otherwise, and they are the host user's.

@@ -11,11 +11,12 @@
 #   make clean                     remove all that was built
 #
 # ADD='host=guest ...'  files or folders for the guest's file tree (run, exec, graph)
+# SIM=bochs             a machine with virtual processors, slowly (run, exec, graph)
 # FLAVOUR=debug         the kernel with its messages (run, exec, graph)
 # SYSTEM=file           another system description (run, exec, graph)
 
 XTASK = cargo xtask
-OPTIONS = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(SYSTEM),--system '$(SYSTEM)') $(foreach add,$(ADD),--add '$(add)')
+OPTIONS = $(if $(SIM),--sim '$(SIM)') $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(SYSTEM),--system '$(SYSTEM)') $(foreach add,$(ADD),--add '$(add)')
 
 # By way of the environment, so that no quote in it is the shell's.
 export CMD

@@ -18,11 +18,22 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("patch", "patch"),
     ("python3", "python3"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("bochs", "bochs"),
+    ("grub-mkrescue", "grub-common"),
+    ("xorriso", "xorriso"),
+    ("mformat", "mtools"),
     ("dot", "graphviz"),
     ("git", "git"),
     // For tests of containers: they make real images, with others' tools.
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
+];
+
+/// Files that are needed beside programs, and the packages that have them.
+const FILES: &[(&str, &str)] = &[
+    ("/usr/share/bochs/BIOS-bochs-latest", "bochsbios"),
+    ("/usr/share/bochs/VGABIOS-lgpl-latest", "vgabios"),
+    ("/usr/lib/grub/i386-pc/multiboot.mod", "grub-pc-bin"),
 ];
 
 /// Python modules that are needed: a script that fails without them, and the packages.
@@ -65,7 +76,9 @@ pub fn missing() -> BTreeSet<&'static str> {
             .status();
         !python.is_ok_and(|status| status.success())
     });
+    let files = FILES.iter().filter(|(file, _)| !Path::new(file).is_file());
     programs
+        .chain(files)
         .chain(modules)
         .map(|(_, package)| *package)
         .collect()

@@ -13,8 +13,9 @@ use xos_image::console::EXEC_FILE;
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
 use xtask::run::Unattended;
-use xtask::sim::PowerOff;
+use xtask::sim::bochs::Bochs;
 use xtask::sim::qemu::Qemu;
+use xtask::sim::{PowerOff, Simulator};
 use xtask::test::Selection;
 use xtask::tree::Addition;
 use xtask::workspace::{Role, progress, root};
@@ -62,8 +63,8 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, Args)]
 struct FlavourOption {
-    /// Configuration of the kernel, release or debug [default: release; for `boot`, debug, whose
-    /// kernel prints for a root task that has no other console].
+    /// Configuration of the kernel: release, debug or vtx [default: release; for `boot`, debug,
+    /// whose kernel prints for a root task that has no other console].
     #[arg(long, value_parser = flavour)]
     flavour: Option<Flavour>,
 }
@@ -74,19 +75,24 @@ impl FlavourOption {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Simulator {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sim {
     /// QEMU's plain emulation.
     Qemu,
+    /// Bochs, which emulates VT-x: slow, and exact.
+    Bochs,
+    /// QEMU with the host's own processor, by KVM: for hosts with (nested) VT-x.
+    Kvm,
 }
 
 #[derive(Debug, Args)]
 struct Machine {
     #[command(flatten)]
     flavour: FlavourOption,
-    /// What to boot it on.
-    #[arg(long, value_enum, default_value = "qemu")]
-    sim: Simulator,
+    /// What to boot it on [default: qemu, and bochs for the vtx kernel]. Bochs and KVM have VT-x:
+    /// with them the default flavour is vtx.
+    #[arg(long, value_enum)]
+    sim: Option<Sim>,
     /// Main memory, MiB.
     #[arg(long, default_value_t = Qemu::default().memory)]
     memory: u32,
@@ -97,11 +103,34 @@ struct Machine {
 }
 
 impl Machine {
-    fn qemu(&self) -> Qemu {
-        let Simulator::Qemu = self.sim;
-        Qemu {
-            memory: self.memory,
-            ..Qemu::default()
+    /// The flavour of the kernel, where `default` is that of an ordinary machine.
+    fn flavour(&self, default: Flavour) -> Flavour {
+        self.flavour.flavour.unwrap_or(match self.sim {
+            Some(Sim::Bochs | Sim::Kvm) => Flavour::Vtx,
+            Some(Sim::Qemu) | None => default,
+        })
+    }
+
+    fn builder(&self, default: Flavour) -> Result<Builder> {
+        Builder::new(self.flavour(default))
+    }
+
+    fn simulator(&self, default: Flavour) -> Box<dyn Simulator> {
+        let memory = self.memory;
+        let sim = self.sim.unwrap_or(match self.flavour(default) {
+            Flavour::Vtx => Sim::Bochs,
+            Flavour::Release | Flavour::Debug => Sim::Qemu,
+        });
+        match sim {
+            Sim::Qemu | Sim::Kvm => Box::new(Qemu {
+                memory,
+                kvm: sim == Sim::Kvm,
+                ..Qemu::default()
+            }),
+            Sim::Bochs => Box::new(Bochs {
+                memory,
+                ..Bochs::default()
+            }),
         }
     }
 
@@ -211,7 +240,7 @@ struct Graph {
 fn flavour(name: &str) -> Result<Flavour, String> {
     Flavour::from_name(name).ok_or_else(|| {
         let names = Flavour::ALL.map(Flavour::name);
-        format!("there are {}", names.join(" and "))
+        format!("there are {}", names.join(", "))
     })
 }
 
@@ -281,7 +310,7 @@ fn command(command: Command) -> Result<ExitCode> {
 }
 
 fn run(options: &Run) -> Result<ExitCode> {
-    let builder = options.machine.flavour.builder(Flavour::Release)?;
+    let builder = options.machine.builder(Flavour::Release)?;
     let image = options.system.pack(&builder, "run", &[])?;
     let feed = options.expect.is_none();
     // Of a system of the user's nobody knows whether it has a prompt, or a word to say.
@@ -290,11 +319,18 @@ fn run(options: &Run) -> Result<ExitCode> {
         .system
         .is_none()
         .then(|| options.machine.silence());
-    show(&image, &options.machine, options.expect.clone(), feed, boot)
+    show(
+        &image,
+        &options.machine,
+        options.expect.clone(),
+        feed,
+        boot,
+        Flavour::Release,
+    )
 }
 
 fn boot(options: &Boot) -> Result<ExitCode> {
-    let builder = options.machine.flavour.builder(Flavour::Debug)?;
+    let builder = options.machine.builder(Flavour::Debug)?;
     let programs = builder.build_foreign(&options.root_task)?;
     let names = || programs.keys().cloned().collect::<Vec<_>>().join(", ");
     let program = match &options.bin {
@@ -311,6 +347,7 @@ fn boot(options: &Boot) -> Result<ExitCode> {
         options.expect.clone(),
         false,
         None,
+        Flavour::Debug,
     )
 }
 
@@ -322,6 +359,7 @@ fn show(
     expect: Option<String>,
     feed: bool,
     boot: Option<Duration>,
+    default: Flavour,
 ) -> Result<ExitCode> {
     let terminal = tty::is_terminal() && expect.is_none();
     progress(if terminal {
@@ -329,7 +367,7 @@ fn show(
     } else {
         "booting"
     });
-    let machine = image.boot(&options.qemu())?;
+    let machine = image.boot(&*options.simulator(default))?;
     let how = if terminal {
         run::interactive(machine, image.symbols(), boot)?
     } else {
@@ -360,11 +398,11 @@ fn exec(options: &Exec, output: &mut dyn io::Write) -> Result<i32> {
     if options.line.contains(char::is_control) {
         bail!("a command is one line without control characters");
     }
-    let builder = options.machine.flavour.builder(Flavour::Release)?;
+    let builder = options.machine.builder(Flavour::Release)?;
     let texts = [(EXEC_FILE, format!("{}\n", options.line))];
     let image = options.system.pack(&builder, "exec", &texts)?;
     progress("booting");
-    let machine = image.boot(&options.machine.qemu())?;
+    let machine = image.boot(&*options.machine.simulator(Flavour::Release))?;
     let silence = options.machine.silence();
     Ok(exec::capture(
         machine,
@@ -457,6 +495,7 @@ mod tests {
             "bench",
             "graph",
             "run --flavour debug --system a.system --add a=b --add c=d",
+            "run --sim bochs",
             "exec --add a=b -- --list",
             "boot --root-task a/Cargo.toml --expect TEST_PASS",
             "kernel --flavour debug",
@@ -467,9 +506,21 @@ mod tests {
     }
 
     #[test]
+    fn simulator_and_flavour_choose_each_other() {
+        let flavour = |line| match parse(line).unwrap().command {
+            Command::Run(run) => run.machine.flavour(Flavour::Release),
+            command => panic!("{command:?}"),
+        };
+        assert_eq!(flavour("run"), Flavour::Release);
+        assert_eq!(flavour("run --sim qemu"), Flavour::Release);
+        assert_eq!(flavour("run --sim bochs"), Flavour::Vtx);
+        assert_eq!(flavour("run --sim bochs --flavour debug"), Flavour::Debug);
+    }
+
+    #[test]
     fn a_mistake_on_the_command_line_is_told_in_its_own_words() {
         let error = |line| parse(line).unwrap_err().to_string();
-        assert!(error("run --flavour fast").contains("there are release and debug"));
+        assert!(error("run --flavour fast").contains("there are release, debug, vtx"));
         assert!(error("run --add a=../b").contains("`..` is not allowed"));
         assert!(error("run --add a").contains("HOST=GUEST"));
         assert!(error("symbolize xyz a.elf").contains("xyz"));

@@ -3,8 +3,7 @@
 
 use crate::guest::Builder;
 use crate::kernel;
-use crate::sim::qemu::Qemu;
-use crate::sim::{Machine, SimError};
+use crate::sim::{Machine, SimError, Simulator};
 use crate::symbols::Symbols;
 use crate::tree::{Addition, Tree};
 use crate::workspace::{Program, Role, progress};
@@ -31,8 +30,8 @@ pub struct Image {
 
 impl Image {
     /// Boots it.
-    pub fn boot(&self, simulator: &Qemu) -> Result<Machine, SimError> {
-        Machine::start(simulator.command(&self.folder, KERNEL, ROOT_TASK))
+    pub fn boot(&self, simulator: &dyn Simulator) -> Result<Machine, SimError> {
+        simulator.start(&self.folder, KERNEL, ROOT_TASK)
     }
 
     /// The programs in it.

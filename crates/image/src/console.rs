@@ -49,6 +49,26 @@ pub const EXIT_PORT: u16 = 0xf4;
 pub const EXIT_SUCCESS: u8 = 0x10;
 /// Written to [`EXIT_PORT`]: something failed. QEMU exits with 35.
 pub const EXIT_FAILURE: u8 = 0x11;
+/// I/O port whose bytes Bochs copies to its standard output; it gets the code that [`EXIT_PORT`]
+/// got.
+pub const BOCHS_OUTPUT_PORT: u16 = 0xe9;
+/// I/O port at which Bochs waits for [`BOCHS_SHUTDOWN`]: it then ends.
+pub const BOCHS_SHUTDOWN_PORT: u16 = 0x8900;
+/// See [`BOCHS_SHUTDOWN_PORT`].
+pub const BOCHS_SHUTDOWN: &[u8] = b"Shutdown";
+
+/// What ends the simulation, whichever it is: I/O ports and the bytes to write to them, in order.
+/// A simulator that is over does not see the rest, and a real machine minds none of it.
+pub fn power_off(success: bool) -> impl Iterator<Item = (u16, u8)> {
+    let code = if success { EXIT_SUCCESS } else { EXIT_FAILURE };
+    [(EXIT_PORT, code), (BOCHS_OUTPUT_PORT, code)]
+        .into_iter()
+        .chain(
+            BOCHS_SHUTDOWN
+                .iter()
+                .map(|&byte| (BOCHS_SHUTDOWN_PORT, byte)),
+        )
+}
 
 /// One message to the host tool. [`fmt::Display`] writes the whole frame, from the record separator
 /// to the `\n`; [`Frame::parse`] is its inverse.

@@ -10,7 +10,7 @@ use core::fmt::{self, Write};
 use core::hint;
 
 use sel4::init_thread::slot;
-use xos_image::console::{EXIT_FAILURE, EXIT_PORT, EXIT_SUCCESS};
+use xos_image::console;
 
 /// COM1.
 const BASE: u16 = 0x3f8;
@@ -89,7 +89,9 @@ pub fn print(text: fmt::Arguments<'_>) {
 /// for good, at the highest priority: nobody runs any more.
 pub fn power_off(success: bool) -> ! {
     wait(IDLE);
-    write(EXIT_PORT, if success { EXIT_SUCCESS } else { EXIT_FAILURE });
+    for (port, byte) in console::power_off(success) {
+        write(port, byte);
+    }
     print(format_args!("The machine can be switched off now.\n"));
     loop {
         hint::spin_loop();

@@ -6,12 +6,18 @@
 //! error that carries these words and the serial log, never a tool that hangs with it. A machine
 //! that is dropped is killed.
 
+pub mod bochs;
 pub mod qemu;
 
+use crate::deps::find_program;
 use crate::frames::{Piece, Splitter};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::PoisonError;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use xos_image::console;
@@ -24,6 +30,29 @@ const LOG_SHOWN: usize = 60;
 const LOG_REPEATED: usize = 5;
 /// How long a simulator may take to end once its serial line is closed.
 const EXIT_TIME: Duration = Duration::from_secs(10);
+
+/// Something that boots systems.
+pub trait Simulator {
+    /// Boots `kernel` (a 32-bit multiboot image) with `root_task` as its module, both names within
+    /// `folder`.
+    ///
+    /// # Errors
+    /// [`SimError`] if the simulator cannot be started.
+    fn start(&self, folder: &Path, kernel: &str, root_task: &str) -> Result<Machine, SimError>;
+}
+
+/// A command for the program that ends when this tool does, however that ends: a simulator in an
+/// endless loop must not outlive it.
+fn bounded(program: &OsStr) -> Command {
+    match (find_program("setpriv"), find_program(program)) {
+        (Some(setpriv), Some(program)) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        _ => Command::new(program),
+    }
+}
 
 /// Why a machine could not be run to its end.
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +134,8 @@ impl PowerOff {
     }
 }
 
-impl std::fmt::Display for PowerOff {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for PowerOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Success => f.write_str("powered off"),
             Self::Failure => f.write_str("powered off after a failure"),
@@ -151,17 +180,50 @@ pub enum Signal {
     Quit,
 }
 
+/// How the end of a simulator is understood.
+enum How {
+    /// By its exit status.
+    Qemu,
+    /// By what it was told before, or its log.
+    Bochs { code: bochs::Code, log: PathBuf },
+}
+
+impl How {
+    fn power_off(&self, status: ExitStatus) -> PowerOff {
+        match self {
+            Self::Qemu => PowerOff::from_status(status),
+            Self::Bochs { code, log } => {
+                match *code.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Some(console::EXIT_SUCCESS) => PowerOff::Success,
+                    Some(_) => PowerOff::Failure,
+                    None if bochs::was_reset(log) => PowerOff::Reset,
+                    None => PowerOff::Simulator(status.code()),
+                }
+            }
+        }
+    }
+}
+
 /// A running simulator.
-#[derive(Debug)]
 pub struct Machine {
     child: Child,
-    serial: ChildStdin,
+    how: How,
+    serial: Box<dyn Write + Send>,
     sender: Sender<Signal>,
     signals: Receiver<Signal>,
     splitter: Splitter,
     ready: VecDeque<Event>,
     log: Vec<u8>,
     log_shown: usize,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("child", &self.child)
+            .field("ready", &self.ready)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Machine {
@@ -175,7 +237,17 @@ impl Machine {
             .map_err(|error| SimError::Start { program, error })?;
         let missing = || io::Error::other("the serial line is not connected");
         let serial = child.stdin.take().ok_or_else(missing)?;
-        let mut output = child.stdout.take().ok_or_else(missing)?;
+        let output = child.stdout.take().ok_or_else(missing)?;
+        Ok(Self::connected(child, serial, output, How::Qemu))
+    }
+
+    /// A machine whose serial line is these two streams.
+    fn connected(
+        child: Child,
+        serial: impl Write + Send + 'static,
+        mut output: impl Read + Send + 'static,
+        how: How,
+    ) -> Self {
         let (sender, signals) = mpsc::channel();
         let from_serial = sender.clone();
         std::thread::spawn(move || {
@@ -194,16 +266,17 @@ impl Machine {
         });
         let (splitter, ready, log) = Default::default();
         let log_shown = LOG_SHOWN;
-        Ok(Self {
+        Self {
             child,
-            serial,
+            how,
+            serial: Box::new(serial),
             sender,
             signals,
             splitter,
             ready,
             log,
             log_shown,
-        })
+        }
     }
 
     /// The driver shows all text itself, so that errors need not show much of it again.
@@ -224,7 +297,12 @@ impl Machine {
             .write_all(bytes)
             .and_then(|()| self.serial.flush())
         {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            Err(error)
+                if ![io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset]
+                    .contains(&error.kind()) =>
+            {
+                Err(error.into())
+            }
             _ => Ok(()),
         }
     }
@@ -334,7 +412,7 @@ impl Machine {
         let deadline = Instant::now() + EXIT_TIME;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(PowerOff::from_status(status));
+                return Ok(self.how.power_off(status));
             }
             if Instant::now() > deadline {
                 self.child.kill()?;

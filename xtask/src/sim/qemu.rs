@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! QEMU's plain emulation of a PC, which runs everywhere alike.
 
-use crate::deps::find_program;
+use super::{Machine, SimError, Simulator, bounded};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +20,8 @@ pub struct Qemu {
     /// One instruction takes one nanosecond of virtual time: the time-stamp counter then counts
     /// instructions, and a run repeats exactly.
     pub count_instructions: bool,
+    /// The host's processor instead of an emulated one, by KVM.
+    pub kvm: bool,
 }
 
 impl Default for Qemu {
@@ -29,7 +31,14 @@ impl Default for Qemu {
                 .unwrap_or_else(|| "qemu-system-x86_64".into()),
             memory: 512,
             count_instructions: false,
+            kvm: false,
         }
+    }
+}
+
+impl Simulator for Qemu {
+    fn start(&self, folder: &Path, kernel: &str, root_task: &str) -> Result<Machine, SimError> {
+        Machine::start(self.command(folder, kernel, root_task))
     }
 }
 
@@ -38,19 +47,16 @@ impl Qemu {
     /// Both are names within `folder`: QEMU gives blanks and commas in a module's path a meaning.
     #[must_use]
     pub fn command(&self, folder: &Path, kernel: &str, root_task: &str) -> Command {
-        let mut command = match (find_program("setpriv"), find_program(&self.program)) {
-            // An emulator in an endless loop must not outlive a tool that was killed.
-            (Some(setpriv), Some(program)) => {
-                let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-                command
-            }
-            _ => Command::new(&self.program),
-        };
+        let mut command = bounded(&self.program);
         command
             .current_dir(folder)
-            // Intel, because SYSENTER in 64-bit mode is; the oldest model with what seL4 wants.
-            .args(["-cpu", "Nehalem", "-m", &self.memory.to_string()])
+            .args(if self.kvm {
+                ["-accel", "kvm", "-cpu", "host"]
+            } else {
+                // Intel, because SYSENTER in 64-bit mode is; the oldest model with what seL4 wants.
+                ["-accel", "tcg", "-cpu", "Nehalem"]
+            })
+            .args(["-m", &self.memory.to_string()])
             .args([
                 "-nodefaults",
                 "-no-reboot",
