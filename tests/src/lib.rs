@@ -13,7 +13,7 @@
 //! two alone. A case that is listed and not reported fails, and so does one that is reported and
 //! not listed.
 //!
-//! To add a suite, add a line to [`SUITES`]; its programs lie in `tests/guests/`.
+//! To add a suite, add a line to [`SUITES`] or [`VTX_SUITES`]; its programs lie in `tests/guests/`.
 
 use std::time::Duration;
 
@@ -92,6 +92,16 @@ pub const SUITES: &[Suite] = &[
         count_instructions: false,
     },
 ];
+
+/// Suites that need virtual processors: they run on the vtx kernel, in a simulator that has VT-x.
+pub const VTX_SUITES: &[Suite] = &[Suite {
+    name: "vtx",
+    boots: Boots::RootTask("test-vtx"),
+    cases: include!("../guests/vtx/src/cases.rs"),
+    programs: &[],
+    limit: Duration::from_secs(300),
+    count_instructions: false,
+}];
 
 /// A system that fails as a whole, which is what is tested.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +262,7 @@ mod tests {
     #[test]
     fn names_of_suites_and_cases_are_unique() {
         let mut names = BTreeSet::new();
-        for suite in SUITES {
+        for suite in SUITES.iter().chain(VTX_SUITES) {
             assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
             for case in suite.cases {
                 assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");

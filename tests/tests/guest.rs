@@ -12,14 +12,15 @@ use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
     BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PRINTS, SUITES, Suite,
-    TYPED,
+    TYPED, VTX_SUITES,
 };
 use xtask::exec;
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
 use xtask::run::{self, Unattended};
+use xtask::sim::bochs::Bochs;
 use xtask::sim::qemu::Qemu;
-use xtask::sim::{Event, PowerOff};
+use xtask::sim::{Event, PowerOff, Simulator};
 use xtask::suite::{self, Verdict, WHOLE};
 use xtask::tree::Addition;
 
@@ -33,8 +34,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(WAITING);
     let mut trials = Vec::new();
-    for suite in SUITES {
-        let boot = Arc::new(Boot::new(suite));
+    let suites = SUITES.iter().map(|suite| (suite, false));
+    for (suite, vtx) in suites.chain(VTX_SUITES.iter().map(|suite| (suite, true))) {
+        let boot = Arc::new(Boot::new(suite, vtx));
         for case in suite.cases.iter().chain([&WHOLE]) {
             let boot = Arc::clone(&boot);
             let name = format!("{}::{case}", suite.name);
@@ -70,9 +72,14 @@ static BUILDER: LazyLock<Result<Builder, String>> = LazyLock::new(|| {
     build().map_err(|error| format!("{error:#}"))
 });
 
+/// The same for the kernel with virtual processors, of which each suite builds what it needs.
+static VTX_BUILDER: LazyLock<Result<Builder, String>> =
+    LazyLock::new(|| Builder::new(Flavour::Vtx).map_err(|error| format!("{error:#}")));
+
 /// One boot of a suite, started by the first test that asks for a verdict.
 struct Boot {
     suite: &'static Suite,
+    vtx: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -85,9 +92,10 @@ struct State {
 }
 
 impl Boot {
-    fn new(suite: &'static Suite) -> Self {
+    fn new(suite: &'static Suite, vtx: bool) -> Self {
         Self {
             suite,
+            vtx,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -126,18 +134,23 @@ impl Boot {
             self.state().verdicts.insert(case.to_owned(), verdict);
             self.changed.notify_all();
         };
-        let image = match BUILDER.as_ref() {
+        let builder = if self.vtx { &VTX_BUILDER } else { &BUILDER };
+        let image = match builder.as_ref() {
             Ok(builder) => pack(builder, self.suite).map_err(|error| format!("{error:#}")),
             Err(error) => Err(error.clone()),
         };
         match image {
             Ok(image) => {
                 let _machine = Permit::take();
-                let simulator = Qemu {
-                    count_instructions: self.suite.count_instructions,
-                    ..Qemu::default()
+                let simulator: &dyn Simulator = if self.vtx {
+                    &Bochs::default()
+                } else {
+                    &Qemu {
+                        count_instructions: self.suite.count_instructions,
+                        ..Qemu::default()
+                    }
                 };
-                let machine = image.boot(&simulator);
+                let machine = image.boot(simulator);
                 suite::run(
                     machine,
                     self.suite.cases,
@@ -181,10 +194,11 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
         ),
         Boots::RootTask(name) => {
             let programs = builder.workspace().programs()?;
-            programs
+            let program = programs
                 .iter()
                 .find(|program| program.name == name)
                 .with_context(|| format!("no guest program is called {name}"))?;
+            builder.build(std::slice::from_ref(program))?;
             pack::root_task(builder, suite.name, &builder.programs_folder().join(name))
         }
     }

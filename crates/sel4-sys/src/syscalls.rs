@@ -85,6 +85,14 @@ pub fn seL4_Yield() {
     arch::null(syscall_id::Yield);
 }
 
+/// Corresponds to `seL4_VMEnter`, with the first words in registers: the result
+/// (`SEL4_VMENTER_RESULT_`), the badge, the first words.
+#[cfg(sel4_syscall = "VMEnter")]
+#[inline(always)]
+pub fn seL4_VMEnterWithMRs(mrs: Registers) -> (seL4_Word, seL4_Word, Registers) {
+    arch::send_recv(syscall_id::VMEnter, 0, 0, mrs)
+}
+
 /// Corresponds to `seL4_DebugPutChar`.
 #[cfg(sel4_syscall = "DebugPutChar")]
 pub fn seL4_DebugPutChar(c: u8) {

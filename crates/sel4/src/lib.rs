@@ -98,6 +98,12 @@ pub use state::{
 };
 
 sel4_cfg_if! {
+    if #[sel4_cfg(VTX)] {
+        pub use invocations::{VCpuContext, VmEntry, VmExit, VmExitFault, vm_enter};
+    }
+}
+
+sel4_cfg_if! {
     if #[sel4_cfg(DEBUG_BUILD)] {
         pub use debug::{debug_halt, debug_snapshot};
     }

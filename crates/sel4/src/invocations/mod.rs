@@ -5,6 +5,13 @@ mod cnode;
 mod tcb;
 mod x86;
 
+crate::sel4_cfg_if! {
+    if #[sel4_cfg(VTX)] {
+        mod vtx;
+        pub use vtx::{VCpuContext, VmEntry, VmExit, VmExitFault, vm_enter};
+    }
+}
+
 use crate::cap::{DomainSet, IrqControl, IrqHandler, Notification, Tcb, Untyped};
 use crate::{AbsoluteCPtr, Error, InvocationContext, ObjectBlueprint, Result, Word};
 

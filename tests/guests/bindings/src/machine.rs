@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The bare machine: objects from the largest untyped, COM1, power-off, a second thread.
+#![allow(dead_code)] // not every suite on the bare kernel uses all of it
 
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::Range;
 use sel4::init_thread::{Slot, slot};
 use sel4::{BootInfo, CapTypeForObjectOfFixedSize, ObjectBlueprint, cap};
-use xos_image::console::{EXIT_FAILURE, EXIT_PORT, EXIT_SUCCESS};
+use xos_image::console;
 use xos_test_kit::Outcome;
 
 /// First port of COM1; its line status register is five ports on.
 const COM1: u16 = 0x3f8;
 const LINE_STATUS: u16 = COM1 + 5;
+const LINE_CONTROL: u16 = COM1 + 3;
+/// In the line control register: words of eight bits, without parity.
+const EIGHT_BITS: u8 = 3;
 /// In the line status register: the next byte may be written.
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
+/// In the same: nothing is left to send.
+const TRANSMITTER_IDLE: u8 = 1 << 6;
 
 /// COM1, polled: there is nobody else.
 pub struct Serial;
@@ -21,6 +27,9 @@ pub struct Serial;
 impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let ports = slot::IO_PORT.cap();
+        ports
+            .ioport_out8(LINE_CONTROL, EIGHT_BITS)
+            .map_err(|_| fmt::Error)?;
         let put = |byte| {
             while ports.ioport_in8(LINE_STATUS).map_err(|_| fmt::Error)? & TRANSMITTER_EMPTY == 0 {}
             ports.ioport_out8(COM1, byte).map_err(|_| fmt::Error)
@@ -35,11 +44,17 @@ impl fmt::Write for Serial {
     }
 }
 
-/// Ends the simulation.
+/// Ends the simulation, once all that was printed is on the line.
 pub fn power_off(success: bool) -> ! {
-    let code = if success { EXIT_SUCCESS } else { EXIT_FAILURE };
-    // If that fails, the host sees a machine that hangs.
-    let _ = slot::IO_PORT.cap().ioport_out8(EXIT_PORT, code);
+    let ports = slot::IO_PORT.cap();
+    while ports
+        .ioport_in8(LINE_STATUS)
+        .is_ok_and(|status| status & TRANSMITTER_IDLE == 0)
+    {}
+    for (port, byte) in console::power_off(success) {
+        // If that fails, the host sees a machine that hangs.
+        let _ = slot::IO_PORT.cap().ioport_out8(port, byte);
+    }
     sel4::init_thread::suspend_self()
 }
 
@@ -84,7 +99,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The frame behind an address of this program's image.
-    fn frame_of(&self, address: usize) -> cap::Granule {
+    pub fn frame_of(&self, address: usize) -> cap::Granule {
         unsafe extern "C" {
             static __executable_start: u8;
         }
@@ -154,17 +169,17 @@ pub const GRANULE: usize = sel4::FrameObjectType::GRANULE.bytes();
 
 /// Memory on pages of its own.
 #[repr(C, align(4096))]
-struct Page<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
+pub struct Page<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 
 // SAFETY: only its address is given out.
 unsafe impl<const SIZE: usize> Sync for Page<SIZE> {}
 
 impl<const SIZE: usize> Page<SIZE> {
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Self(UnsafeCell::new([0; SIZE]))
     }
 
-    const fn start(&self) -> *mut u8 {
+    pub const fn start(&self) -> *mut u8 {
         self.0.get().cast()
     }
 }
