@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -119,6 +119,15 @@ impl Workspace {
                     .iter()
                     .any(|t| t.kind.contains(&TargetKind::Bin))
         })
+    }
+
+    /// The names of the packages that depend directly on the one of that name.
+    #[must_use]
+    pub fn dependents(&self, name: &str) -> BTreeSet<String> {
+        let depends =
+            |package: &&Package| package.dependencies.iter().any(|other| other.name == name);
+        let packages = self.metadata.packages.iter().filter(depends);
+        packages.map(|package| package.name.to_string()).collect()
     }
 
     /// All packages with a library.
