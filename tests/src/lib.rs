@@ -254,6 +254,21 @@ pub const PRINTS: &[&str] = &[
     "process  crash",
 ];
 
+/// A page of the documentation with programs in it, which are built and run as it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// What the test is called.
+    pub name: &'static str,
+    /// Its path from the workspace's folder.
+    pub path: &'static str,
+}
+
+/// All of these.
+pub const PAGES: &[Page] = &[Page {
+    name: "docs::a_factory_is_written_by_doing_what_the_page_says",
+    path: "docs/writing-a-factory.md",
+}];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,14 +5,15 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sel4_kernel::Flavour;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
-    BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PRINTS, SUITES, Suite,
-    TYPED, VTX_SUITES,
+    BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PAGES, PRINTS, Page,
+    SUITES, Suite, TYPED, VTX_SUITES,
 };
 use xtask::exec;
 use xtask::guest::Builder;
@@ -59,6 +60,10 @@ fn main() -> ExitCode {
     }
     let run = || run_typed().map_err(|error| Failed::from(format!("{error:#}")));
     trials.push(Trial::test(TYPED, run));
+    for page in PAGES {
+        let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(page.name, run));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -294,6 +299,98 @@ fn run_executed(executed: &Executed) -> Result<()> {
     ensure!(output == executed.output, "the output is {output:?}\n{log}");
     ensure!(log.contains(executed.log), "the log is\n{log}");
     Ok(())
+}
+
+/// Takes the programs of a page of the documentation, builds them, boots a system with them, and types what
+/// the page says.
+fn run_page(page: &Page) -> Result<()> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let workspace = builder.workspace();
+    let text = fs::read_to_string(workspace.root.join(page.path))?;
+    let steps = steps(&text)?;
+    let name = page.name.replace("::", "-");
+    let folder = workspace.target.join("pages").join(&name);
+    fs::create_dir_all(folder.join("src"))?;
+    for (path, content) in &steps.files {
+        // The page's folder is beside the tree, this one is within it.
+        let root = workspace.root.display().to_string();
+        let mut content = content.replace("../xOS", &root);
+        if *path == "Cargo.toml" {
+            content += "\n[workspace]\n";
+        }
+        fs::write(folder.join(path), content)?;
+    }
+    // The versions that everything else is built with.
+    fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let programs = builder.build_foreign(&folder.join("Cargo.toml"))?;
+    let additions = programs.into_iter().map(|(name, host)| -> Result<_> {
+        let guest = format!("bin/{name}").parse()?;
+        Ok(Addition { host, guest })
+    });
+    let additions = additions.collect::<Result<Vec<_>>>()?;
+    let image = pack_system(builder, &name, &additions, &[])?;
+    let _machine = Permit::take();
+    let options = Unattended {
+        silence: SILENCE,
+        expect: None,
+        feed: true,
+    };
+    let machine = image.boot(&Qemu::default())?;
+    let mut printed = Vec::new();
+    let typed = io::Cursor::new(steps.typed);
+    let end = run::unattended(machine, image.symbols(), &options, typed, &mut printed)?;
+    let printed_lines = steps.printed.iter().map(String::as_str);
+    in_order(&printed, &Vec::from_iter(printed_lines))?;
+    ensure!(end == PowerOff::Success, "the machine {end}");
+    Ok(())
+}
+
+/// What a page says to do.
+#[derive(Default)]
+struct Steps<'a> {
+    /// Files, by their paths.
+    files: Vec<(&'a str, String)>,
+    /// Lines to type.
+    typed: String,
+    /// Lines that are printed then.
+    printed: Vec<String>,
+}
+
+/// Reads a page: a code block is a file if the last line of text before it has a file's name in it as
+/// `src/name.rs` or `Cargo.toml`; the block of a session at the monitor's prompt is what to type and what comes.
+fn steps(text: &str) -> Result<Steps<'_>> {
+    let mut steps = Steps::default();
+    let mut before = "";
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else {
+            if !line.trim().is_empty() {
+                before = line;
+            }
+            continue;
+        };
+        let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+        let named = before.split('`').skip(1).step_by(2).find(|name| {
+            *name == "Cargo.toml" || (name.starts_with("src/") && name.ends_with(".rs"))
+        });
+        if let Some(path) = named
+            && ["toml", "rust"].contains(&language)
+        {
+            steps.files.push((path, block.join("\n") + "\n"));
+        }
+        if language == "text" && block.first().is_some_and(|line| line.starts_with("xos> ")) {
+            for line in block {
+                match line.strip_prefix("xos> ") {
+                    Some(typed) => steps.typed += &format!("{typed}\n"),
+                    None => steps.printed.push(line.to_owned()),
+                }
+            }
+        }
+        before = "";
+    }
+    ensure!(!steps.files.is_empty(), "no file is in the page");
+    ensure!(!steps.printed.is_empty(), "no session is in the page");
+    Ok(steps)
 }
 
 /// Boots as `make run` does without a terminal, and types lines.

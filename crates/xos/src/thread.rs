@@ -17,7 +17,7 @@ use xos_protocol::{Error as Why, ExitStatus, IcId};
 
 use crate::error::{Error, Result, Tried, Trying};
 use crate::session::Cached;
-use crate::{Ic, output, program, take_slot, tls};
+use crate::{Factory, Ic, output, program, take_slot, tls};
 
 static FACTORY: Cached = Cached::with_consent(
     "thread",
@@ -142,6 +142,35 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    start(stack, f, |entry| {
+        FACTORY.with(|endpoint| xos_client::Factory::new(endpoint).spawn(entry))
+    })
+}
+
+/// The same by another factory than that of threads, which makes ICs within this program too: it was opened
+/// with consent to that.
+///
+/// # Errors
+/// As for [`spawn_with_stack`], and the factory's.
+pub fn spawn_by<F, T>(factory: &Factory, stack: usize, f: F) -> Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    start(stack, f, |entry| {
+        xos_client::Factory::new(factory.session().endpoint()).spawn(entry)
+    })
+}
+
+fn start<F, T>(
+    stack: usize,
+    f: F,
+    spawn: impl FnOnce(&Entry) -> xos_protocol::Result<IcId>,
+) -> Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     if stack == 0 || stack > MAX_STACK {
         return Err(Error::new(Tried::Spawn, Why::Malformed));
     }
@@ -165,7 +194,7 @@ where
         handle: slot.number() as u16,
         stack: stack.div_ceil(PAGE as usize) as u16,
     };
-    match FACTORY.with(|endpoint| xos_client::Factory::new(endpoint).spawn(&entry)) {
+    match spawn(&entry) {
         Ok(id) => Ok(JoinHandle {
             ic: ManuallyDrop::new(Ic::new(id, slot)),
             result: packet,
