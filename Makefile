@@ -6,7 +6,7 @@
 #   make test [NAME=text]          all tests, or those whose name contains text
 #   make check                     format, lints, documentation
 #   make bench                     measure; writes docs/benchmarks.md
-#   make graph                     draw the running system: target/graph.svg
+#   make graph [WITH='lines']      draw the running system, after running these: target/graph.svg
 #   make deps                      install what is missing on this machine
 #   make clean                     remove all that was built
 #
@@ -40,7 +40,7 @@ bench: deps
 	$(XTASK) bench
 
 graph: deps
-	$(XTASK) graph $(OPTIONS)
+	$(XTASK) graph $(OPTIONS) $(if $(WITH),--with '$(WITH)')
 
 check: deps
 	$(XTASK) check

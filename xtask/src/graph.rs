@@ -7,8 +7,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// How a graph in the DOT language begins; what comes before is what was run first.
+const BEGIN: &str = "digraph ";
+
 /// Draws a graph in the DOT language as SVG.
-pub fn draw(dot: &[u8], to: &Path) -> Result<()> {
+pub fn draw(output: &[u8], to: &Path) -> Result<()> {
+    let text = String::from_utf8_lossy(output);
+    let Some(begin) = text.find(BEGIN) else {
+        bail!("there is no graph in what the monitor said:\n{text}");
+    };
+    let dot = &text.as_bytes()[begin..];
     let mut child = Command::new("dot")
         .arg("-Tsvg")
         .stdin(Stdio::piped())

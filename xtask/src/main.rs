@@ -232,6 +232,9 @@ struct Graph {
     system: System,
     #[command(flatten)]
     machine: Machine,
+    /// What to run first, at the monitor's prompt: lines, apart by `;`.
+    #[arg(long, value_name = "LINES")]
+    with: Option<String>,
     /// Where to draw it.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -418,12 +421,19 @@ fn graph(options: Graph) -> Result<()> {
         .output
         .unwrap_or_else(|| root().join("target/graph.svg"));
     let Graph {
-        system, machine, ..
+        system,
+        machine,
+        with,
+        ..
     } = options;
+    let line = match with {
+        Some(first) => format!("{first}; graph"),
+        None => "graph".into(),
+    };
     let mut dot = Vec::new();
     let status = exec(
         &Exec {
-            line: "graph".into(),
+            line,
             system,
             machine,
         },
@@ -494,6 +504,7 @@ mod tests {
             "test -- name",
             "bench",
             "graph",
+            "graph --with a;b --output c.svg",
             "run --flavour debug --system a.system --add a=b --add c=d",
             "run --sim bochs",
             "exec --add a=b -- --list",

@@ -41,6 +41,8 @@ pub enum Command {
     Free,
     /// The demonstration.
     Demo,
+    /// Waits so many milliseconds.
+    Sleep(u64),
     /// Stops the machine.
     PowerOff {
         /// What the simulator says to its caller.
@@ -83,6 +85,7 @@ pub const HELP: &[(&str, &str)] = &[
     ),
     ("free", "memory and capability slots that are left"),
     ("demo", "the demonstration that is shown at boot"),
+    ("sleep MS", "waits so many milliseconds"),
     (
         "poweroff [CODE]",
         "stops the machine; with a CODE other than 0 it reports failure",
@@ -198,6 +201,31 @@ fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
     })
 }
 
+/// The commands in a line: apart by `;`, but for one in quotes or behind a `\\`.
+pub fn commands(line: &str) -> impl Iterator<Item = &str> {
+    let (mut quote, mut escaped) = (None, false);
+    line.split(move |c| {
+        let was_escaped = core::mem::take(&mut escaped);
+        match (quote, c) {
+            _ if was_escaped => false,
+            (Some('\''), '\'') | (Some('"'), '"') => {
+                quote = None;
+                false
+            }
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                false
+            }
+            (None | Some('"'), '\\') => {
+                escaped = true;
+                false
+            }
+            (None, ';') => true,
+            _ => false,
+        }
+    })
+}
+
 impl Command {
     /// Reads a line: words apart by blanks, quotes and `\` as in a POSIX shell, `#` for a comment.
     pub fn parse(line: &str) -> Result<Self, CommandError> {
@@ -224,6 +252,7 @@ impl Command {
             ("factories", []) => Self::Factories,
             ("free", []) => Self::Free,
             ("demo", []) => Self::Demo,
+            ("sleep", [time]) => Self::Sleep(number(time)?),
             ("poweroff", []) => Self::PowerOff { success: true },
             ("poweroff", [code]) => Self::PowerOff {
                 success: number(code)? == 0,
@@ -318,6 +347,15 @@ mod tests {
     }
 
     #[test]
+    fn a_semicolon_ends_a_command_unless_it_is_quoted() {
+        let all = |line| commands(line).collect::<Vec<_>>();
+        assert_eq!(all("list; free;"), ["list", " free", ""]);
+        for line in [r"run p 'a;b'", r#"run p "a;\";b""#, r"run p a\;b"] {
+            assert_eq!(all(line), [line]);
+        }
+    }
+
+    #[test]
     fn an_ampersand_at_the_end_means_background() {
         assert!(run("run process hello a &").1);
         assert!(run("run process hello a& ").1);
@@ -362,6 +400,7 @@ mod tests {
                     "factory x",
                 )
                 .replace("FACTORY", "process")
+                .replace("MS", "1")
                 .replace("ID", "1")
                 .replace(
                     " [-m SIZE] process [NAME=VALUE...] IMAGE [ARG...] [&]",

@@ -10,7 +10,7 @@ use xos_image::console::Frame;
 use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceKind};
 use xos_protocol::{Error, ExitStatus, IcId, Name};
 
-use crate::command::{Command, CommandError, HELP};
+use crate::command::{Command, CommandError, HELP, commands};
 use crate::editor::{Editor, Event};
 use crate::relate::{self, named};
 use crate::table::{Align, Table, pages, size, thousands};
@@ -189,8 +189,21 @@ impl<S: System> Shell<S> {
         }
     }
 
-    /// Runs a line.
+    /// Runs a line: its commands one after the other, up to the first that fails.
     pub fn line(&mut self, line: &str) -> Outcome {
+        let mut all = commands(line).peekable();
+        loop {
+            let outcome = self.one(all.next().unwrap_or_default());
+            if outcome.status != 0 || all.peek().is_none() {
+                return outcome;
+            }
+            if let Some(message) = outcome.message {
+                self.system.print(&format!("{message}\n"));
+            }
+        }
+    }
+
+    fn one(&mut self, line: &str) -> Outcome {
         let outcome = Command::parse(line)
             .map_err(Failure::from)
             .and_then(|command| self.command(command));
@@ -231,6 +244,10 @@ impl<S: System> Shell<S> {
             Command::Free => free(&self.system.free().map_err(Failure::of("count memory"))?),
             Command::Demo => {
                 self.demo();
+                String::new()
+            }
+            Command::Sleep(milliseconds) => {
+                self.sleep(milliseconds);
                 String::new()
             }
             Command::PowerOff { success } => {
@@ -310,6 +327,19 @@ impl<S: System> Shell<S> {
             status: 1,
             message: Some(String::from("it has registered no factory")),
         })
+    }
+
+    /// Waits by the clock; without one, so many pauses.
+    fn sleep(&mut self, milliseconds: u64) {
+        let begin = self.system.now();
+        for _ in 0..milliseconds {
+            self.system.pause();
+            if let (Some(begin), Some(now)) = (begin, self.system.now())
+                && now.saturating_sub(begin) / 1_000_000 >= milliseconds
+            {
+                return;
+            }
+        }
     }
 
     /// Ends all sessions, connections and shares between two ICs.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A key that a program keeps from itself: the example of the paper on light-weight contexts.
 //!
-//! `factory lwc-factory`, then `run process lwc-demo`.
+//! `factory lwc-factory`, then `run process lwc-demo`; with `--stay` it stays to be looked at.
 #![no_std]
 #![no_main]
 
 use core::cell::UnsafeCell;
+use core::time::Duration;
 
 use lwc_factory::client::{DEFAULT_STACK, Lwcs};
+use xos::protocol::manager::Rights;
+use xos::region::Region;
 use xos::{println, timer};
 
 xos::main!(main, heap = 16 * 1024);
@@ -59,5 +62,17 @@ fn main() -> xos::Result<()> {
         key(),
         sign(42)
     );
+    if xos::args().any(|argument| argument == "--stay") {
+        // A second one, which the first may switch to, and memory that both see.
+        let page = Region::new(1)?;
+        let memory = page.map(Rights::RW)?;
+        let guest = lwcs.create(DEFAULT_STACK, |_, _| 0)?;
+        vault.allow(&guest)?;
+        vault.overlay(&memory, Rights::R)?;
+        guest.overlay(&memory, Rights::RW)?;
+        loop {
+            timer::sleep(Duration::from_secs(3600))?;
+        }
+    }
     Ok(())
 }

@@ -401,3 +401,13 @@ fn a_factory_is_waited_for_until_it_is_registered() {
     assert_eq!(shell.line("factory lwc-factory").status, 1);
     assert_eq!(shell.system.pauses, pauses, "it has ended: nobody waits");
 }
+
+#[test]
+fn commands_of_a_line_are_run_up_to_the_first_that_fails() {
+    let mut shell = shell();
+    let outcome = shell.line("run process a; sleep 3; run process three; run process b");
+    assert_eq!(outcome.status, 3);
+    let images: Vec<_> = shell.system.started.iter().map(|s| &*s.image).collect();
+    assert_eq!(images, ["a", "three"]);
+    assert_eq!(shell.system.pauses, 3);
+}
