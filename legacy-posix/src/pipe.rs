@@ -341,7 +341,7 @@ impl Pipes {
     /// Makes it hold at least so many bytes: a power of two of pages.
     ///
     /// # Errors
-    /// `EBUSY`, `ENOMEM`; `EINVAL` for 0; `EPERM` for more than the unprivileged may have.
+    /// `EBUSY`, `ENOMEM`; `EINVAL` for more than any pipe can have; `EPERM` for more than the unprivileged may have.
     pub fn set_capacity(
         &mut self,
         pages: &mut dyn Pages,
@@ -349,7 +349,7 @@ impl Pipes {
         pipe: PipeId,
         capacity: usize,
     ) -> Result<usize> {
-        if capacity == 0 || capacity > i32::MAX as usize {
+        if capacity > i32::MAX as usize {
             return Err(Errno::INVAL);
         }
         let capacity = capacity.max(PAGE).next_power_of_two();

@@ -297,6 +297,8 @@ impl Files {
             Object::Master(terminal) => {
                 self.terminal_ioctl(call, terminal, true, request, argument, bytes)
             }
+            // It has requests of its own, and none that is known here.
+            Object::Random => Err(Errno::INVAL),
             _ => Err(Errno::NOTTY),
         }
     }

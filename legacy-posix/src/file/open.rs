@@ -19,7 +19,8 @@ use crate::vfs::tree::{End, Last, Target};
 use crate::vfs::{Call, Kind, New, Node, Rights, Time, device};
 use crate::{Errno, Pages, ProcessId, Result};
 
-/// Flags in a socket's type.
+/// Bits of a socket's type, and flags beside them.
+const SOCK_TYPES: u32 = 0xf;
 const SOCK_CLOEXEC: u32 = O_CLOEXEC;
 const SOCK_NONBLOCK: u32 = O_NONBLOCK;
 
@@ -698,7 +699,10 @@ impl Files {
         protocol: u32,
     ) -> Result<[i32; 2]> {
         let flags = kind & (SOCK_CLOEXEC | SOCK_NONBLOCK);
-        let style = self.socket_style(family, kind & !flags)?;
+        if kind & !(SOCK_TYPES | flags) != 0 {
+            return Err(Errno::INVAL);
+        }
+        let style = self.socket_style(family, kind & SOCK_TYPES)?;
         if protocol != 0 && protocol != AF_UNIX {
             return Err(Errno::PROTONOSUPPORT);
         }

@@ -198,7 +198,7 @@ impl Files {
         if found.target.is_some() {
             return Err(Errno::EXIST);
         }
-        let is_directory = self.rights(call, node)?.is_directory();
+        let rights = self.rights(call, node)?;
         if found.slash {
             return Err(Errno::NOENT);
         }
@@ -206,9 +206,10 @@ impl Files {
         if parent.fs != node.fs {
             return Err(Errno::XDEV);
         }
+        permission::check_link(call.caller.credentials, rights)?;
         let above = self.rights(call, parent)?;
         permission::check(call.caller.credentials, above, WRITE | SEARCH)?;
-        if is_directory {
+        if rights.is_directory() {
             return Err(Errno::PERM);
         }
         with!(self, call, node.fs, |system, env| {

@@ -52,6 +52,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// With nothing in it.
+    pub fn new(settings: Termios) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a byte that was typed. Gives the signal that it means for the foreground group.
     pub fn typed(&mut self, mut byte: u8) -> Option<u32> {
         let t = self.settings;

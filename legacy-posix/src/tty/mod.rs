@@ -103,7 +103,10 @@ impl Terminals {
 
     fn insert(&mut self, queues: &mut Queues, side: Side) -> TerminalId {
         TerminalId(self.list.insert(Terminal {
-            line: Line::default(),
+            line: Line::new(match side {
+                Side::Console(_) => Termios::default(),
+                Side::Master { .. } => Termios::pseudo(),
+            }),
             size: match side {
                 Side::Console(_) => [24, 80, 0, 0],
                 Side::Master { .. } => [0; 4],

@@ -29,7 +29,7 @@ pub struct Termios {
 }
 
 impl Default for Termios {
-    /// As Linux sets up a new terminal (`tty_std_termios`), for UTF-8.
+    /// As Linux sets up a console, for UTF-8 (`tty_std_termios`).
     fn default() -> Self {
         let mut characters = [0; CHARACTERS];
         for (index, character) in [
@@ -63,6 +63,14 @@ impl Default for Termios {
 }
 
 impl Termios {
+    /// As Linux sets up a new pseudo-terminal.
+    pub fn pseudo() -> Self {
+        let mut settings = Self::default();
+        settings.input &= !IUTF8;
+        settings.control &= !HUPCL;
+        settings
+    }
+
     /// A control character; none if it is disabled (0).
     pub const fn character(&self, index: u32) -> Option<u8> {
         match self.characters[index as usize] {

@@ -6,7 +6,7 @@ use linux_raw_sys::general::{
     S_ISVTX, S_IXGRP,
 };
 
-use super::{Change, Rights};
+use super::{Change, Kind, Rights};
 use crate::{Credentials, Errno, Result};
 
 /// To read it, or list the directory.
@@ -62,6 +62,23 @@ pub fn check_removal(who: &Credentials, directory: Rights, file: Rights) -> Resu
         return Err(Errno::PERM);
     }
     Ok(())
+}
+
+/// Whether `who` may give a file another name: what others own must be theirs to read and write, and nothing special
+/// (as with `protected_hardlinks`).
+///
+/// # Errors
+/// `EPERM`.
+pub fn check_link(who: &Credentials, file: Rights) -> Result<()> {
+    let runs_as_another =
+        file.mode & S_ISUID != 0 || file.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP;
+    let safe =
+        file.kind() == Kind::Regular && !runs_as_another && check(who, file, READ | WRITE).is_ok();
+    if owns(who, file) || safe {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
 }
 
 /// The rights of what `who` makes in `directory` with `mode`: a set-group-ID directory gives its group on.
@@ -197,6 +214,22 @@ mod tests {
             check_removal(&user, file(0o040755, 0, 0), file(0, 1, 1)),
             Err(Errno::ACCES)
         );
+    }
+
+    #[test]
+    fn others_files_get_names_only_from_who_may_write_them() {
+        let user = Credentials::of(1, 1);
+        for (file, allowed) in [
+            (file(0o100_600, 1, 9), true),
+            (file(0o100_666, 2, 9), true),
+            (file(0o100_644, 2, 9), false),
+            (file(0o104_666, 2, 9), false),
+            (file(0o102_676, 2, 9), false),
+            (file(0o020_666, 2, 9), false),
+        ] {
+            assert_eq!(check_link(&user, file).is_ok(), allowed, "{file:?}");
+            assert_eq!(check_link(&Credentials::root(), file), Ok(()));
+        }
     }
 
     #[test]
