@@ -127,30 +127,66 @@ impl Manager<'_> {
 
     /// Steps 2 to 4, for an IC on which nothing depends any more.
     fn take_apart<M: Machine>(&mut self, m: &mut M, index: u32) {
+        // One that ended may be at it already, and goes when it is done.
+        let answers = self.ics[index].answers || self.stop(m, index);
+        self.cut_off(m, index);
+        if !answers {
+            self.dissolve(m, index);
+        } else if self.ics.first(ic::chain::ANSWERING, self.answering) == Some(index) {
+            self.answer_next(m);
+        }
+    }
+
+    /// Stops an execution. If others may wait for its answer, it gets in the queue to give it, and that
+    /// is what is answered.
+    fn stop<M: Machine>(&mut self, m: &mut M, index: u32) -> bool {
         let execution = pool::ic(index, Part::Execution);
         if let Err(refusal) = m.suspend(execution) {
             m.defect("stopping an execution", refusal);
         }
-        self.cut_off(m, index);
         let home = self.home(index);
         if !self.ics[home].serves {
-            return self.dissolve(m, index);
+            return false;
         }
         // Nobody else may hold it while it executes on our behalf.
         if let Err(refusal) = m.revoke(execution) {
             m.defect("taking back an execution", refusal);
-            return self.dissolve(m, index);
+            return false;
         }
         // The same of its CSpace, if it executes in that.
         if self.ics[index].kept.1 != 0
             && let Err(refusal) = m.revoke(pool::ic(index, Part::CSpace))
         {
             m.defect("taking back a CSpace", refusal);
-            return self.dissolve(m, index);
+            return false;
         }
         self.ics
-            .append(ic::chain::HOSTED, &mut self.answering, index);
-        if self.ics.first(ic::chain::HOSTED, self.answering) == Some(index) {
+            .append(ic::chain::ANSWERING, &mut self.answering, index);
+        self.ics[index].answers = true;
+        true
+    }
+
+    /// An IC has ended by itself and is only kept to be asked how. What depends on it ends now, and who
+    /// waits for it is answered now: nobody knows when it will be asked.
+    pub(crate) fn release<M: Machine>(&mut self, m: &mut M, index: u32) {
+        while let Some(dependent) = self.dependent(index) {
+            self.end(m, dependent);
+        }
+        let answers = self.ics[index].answers || self.stop(m, index);
+        self.end_bonds(m, index, false);
+        while let Some(region) = self
+            .regions
+            .first(region::chain::OWNED, self.ics[index].regions)
+        {
+            self.region_end(m, region, false);
+        }
+        self.end_bought(m, index);
+        if !self.ics[index].service.as_str().is_empty() {
+            let units = self.registry.remove(index);
+            self.ics[index].account.refund(Cost { pages: 0, units });
+            self.ics[index].service = xos_protocol::Name::EMPTY;
+        }
+        if answers && self.ics.first(ic::chain::ANSWERING, self.answering) == Some(index) {
             self.answer_next(m);
         }
     }
@@ -257,7 +293,7 @@ impl Manager<'_> {
 
     /// Step 3: the first of those that wait for it.
     fn answer_next<M: Machine>(&mut self, m: &mut M) {
-        while let Some(index) = self.ics.first(ic::chain::HOSTED, self.answering) {
+        while let Some(index) = self.ics.first(ic::chain::ANSWERING, self.answering) {
             let execution = pool::ic(index, Part::Execution);
             let (first, count) = self.ics[index].kept;
             let asked = if count == 0 {
@@ -275,20 +311,26 @@ impl Manager<'_> {
                 Ok(()) => return,
                 Err(refusal) => {
                     m.defect("answering for the dead", refusal);
-                    self.ics
-                        .remove(ic::chain::HOSTED, &mut self.answering, index);
-                    self.dissolve(m, index);
+                    self.leave_queue(m, index);
                 }
             }
         }
     }
 
+    /// It has answered whom it could. If it is dying, this was what its memory was needed for.
+    fn leave_queue<M: Machine>(&mut self, m: &mut M, index: u32) {
+        self.ics
+            .remove(ic::chain::ANSWERING, &mut self.answering, index);
+        self.ics[index].answers = false;
+        if self.ics[index].phase == Phase::Dying {
+            self.dissolve(m, index);
+        }
+    }
+
     /// The execution that was made to answer its caller has done so.
     pub fn answered<M: Machine>(&mut self, m: &mut M) {
-        if let Some(index) = self.ics.first(ic::chain::HOSTED, self.answering) {
-            self.ics
-                .remove(ic::chain::HOSTED, &mut self.answering, index);
-            self.dissolve(m, index);
+        if let Some(index) = self.ics.first(ic::chain::ANSWERING, self.answering) {
+            self.leave_queue(m, index);
             self.answer_next(m);
         }
     }

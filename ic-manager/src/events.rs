@@ -126,15 +126,7 @@ impl Manager<'_> {
     pub(crate) fn ended<M: Machine>(&mut self, m: &mut M, caller: u32, id: IcId) -> Result<()> {
         let index = self.created_by(caller, id)?;
         self.ics[index].state = IcState::Dead;
-        let mut next = self.bonds.first(bond::chain::FACED, self.ics[index].faced);
-        while let Some(bond) = next {
-            next = self
-                .bonds
-                .after(bond::chain::FACED, self.ics[index].faced, bond);
-            if self.bonds[bond].kind == BondKind::Watch && !self.ics[index].bell.is(bond) {
-                self.end_watch(m, bond, true);
-            }
-        }
+        self.release(m, index);
         Ok(())
     }
 }

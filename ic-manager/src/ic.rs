@@ -28,8 +28,10 @@ pub mod chain {
     pub const CREATED: usize = 0;
     /// In a list of its payer: [`super::Ic::paid`] or `leaving`.
     pub const PAID: usize = 1;
-    /// In [`super::Ic::hosted`] of its host; when it is dying, in a queue of the manager.
+    /// In [`super::Ic::hosted`] of its host; when it is dying, in the queue for the reaper.
     pub const HOSTED: usize = 2;
+    /// In the manager's queue of those that answer who waits for them.
+    pub const ANSWERING: usize = 3;
 }
 
 /// An isolation context.
@@ -55,6 +57,8 @@ pub struct Ic {
     pub quiet: bool,
     /// Its executions may hold the replies of others: it has an endpoint of its own.
     pub serves: bool,
+    /// It is in the queue of those that answer who waits for them.
+    pub answers: bool,
     /// Who created it.
     pub creator: Link,
     /// Who pays for it.
@@ -90,7 +94,7 @@ pub struct Ic {
     pub objects: List,
     /// Sessions that have ended and of which it, as their server, has not read.
     pub closings: List,
-    links: [Links; 3],
+    links: [Links; 4],
 
     /// What it may spend.
     pub account: Account,
@@ -133,6 +137,7 @@ impl Record for Ic {
         cleaned: false,
         quiet: false,
         serves: false,
+        answers: false,
         creator: Link::NONE,
         payer: Link::NONE,
         host: Link::NONE,
@@ -150,7 +155,7 @@ impl Record for Ic {
         faced: List::EMPTY,
         objects: List::EMPTY,
         closings: List::EMPTY,
-        links: [Links::NONE; 3],
+        links: [Links::NONE; 4],
         account: Account::NONE,
         arena: Arena::EMPTY,
         boot_pages: 0,

@@ -47,7 +47,7 @@ pub struct Manager<'a> {
     pub(crate) channels: [Link; CHANNELS],
     /// The endpoint that the manager itself receives from.
     pub(crate) endpoint: Slot,
-    /// Dying ICs whose callers are being answered; the first one's at this moment.
+    /// Dead ICs whose callers are being answered; the first one's at this moment.
     pub(crate) answering: List,
     /// Dying ICs for which the reaper's queue had no room.
     pub(crate) waiting: List,

@@ -38,6 +38,8 @@ pub struct Suite {
     /// Programs of `tests/guests/` that the file tree of its system holds, `bin/NAME`, beside those of
     /// `apps/`.
     pub programs: &'static [&'static str],
+    /// Files of that tree, and what is in them.
+    pub files: &'static [(&'static str, &'static str)],
     /// How long the boot may take in all.
     pub limit: Duration,
     /// Run with an exact virtual clock (slower, but every run is the same).
@@ -56,6 +58,7 @@ pub const SUITES: &[Suite] = &[
         boots: Boots::RootTask("test-bindings"),
         cases: include!("../guests/bindings/src/cases.rs"),
         programs: &[],
+        files: &[],
         limit: Duration::from_secs(60),
         count_instructions: false,
     },
@@ -64,6 +67,7 @@ pub const SUITES: &[Suite] = &[
         boots: Boots::System("tests/guests/drivers/drivers.system"),
         cases: include!("../guests/drivers/src/cases.rs"),
         programs: &[],
+        files: &[],
         limit: Duration::from_secs(120),
         count_instructions: true,
     },
@@ -72,6 +76,24 @@ pub const SUITES: &[Suite] = &[
         boots: Boots::System("tests/guests/links/links.system"),
         cases: include!("../guests/links/src/cases.rs"),
         programs: &["test-links-app", "test-lwc"],
+        files: &[],
+        limit: Duration::from_secs(240),
+        count_instructions: false,
+    },
+    Suite {
+        name: "system",
+        boots: Boots::System("tests/guests/system/system.system"),
+        cases: include!("../guests/system/src/cases.rs"),
+        programs: &["test-probe"],
+        // What is no program: text, nothing, and the beginning of what could be one.
+        files: &[
+            ("etc/text", "not a program\n"),
+            ("etc/empty", ""),
+            (
+                "etc/truncated",
+                "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
+            ),
+        ],
         limit: Duration::from_secs(240),
         count_instructions: false,
     },
@@ -80,6 +102,7 @@ pub const SUITES: &[Suite] = &[
         boots: Boots::System("tests/guests/domains/supervision.system"),
         cases: include!("../guests/domains/supervision.rs"),
         programs: &[],
+        files: &[],
         limit: Duration::from_secs(120),
         count_instructions: false,
     },
@@ -88,6 +111,7 @@ pub const SUITES: &[Suite] = &[
         boots: Boots::System("tests/guests/domains/handover.system"),
         cases: include!("../guests/domains/handover.rs"),
         programs: &[],
+        files: &[],
         limit: Duration::from_secs(60),
         count_instructions: false,
     },
@@ -280,6 +304,8 @@ mod tests {
         for suite in SUITES.iter().chain(VTX_SUITES) {
             assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
             for case in suite.cases {
+                // What a frame carries of a name.
+                assert!(case.len() <= 64, "{case}");
                 assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");
             }
         }

@@ -193,7 +193,12 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
                 description: &builder.workspace().root.join(description),
                 search: &[],
                 additions: &[],
-                texts: &[],
+                texts: &Vec::from_iter(
+                    suite
+                        .files
+                        .iter()
+                        .map(|(name, text)| (*name, (*text).to_owned())),
+                ),
                 tests: suite.programs,
             },
         ),

@@ -34,8 +34,6 @@ enum Failure {
     NoIc(u64),
     #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
     Start { start: Start, error: Error },
-    #[error("cannot run {image} by `{factory}`: it has no image of that name", image = .0.image, factory = .0.factory)]
-    NoImage(Start),
     #[error("cannot {what}: {error}")]
     System { what: &'static str, error: Error },
 }
@@ -279,7 +277,7 @@ impl<S: System> Shell<S> {
     fn run(&mut self, start: Start, background: bool) -> Result<Outcome, Failure> {
         let (id, job) = match self.system.start(&start) {
             Ok(started) => started,
-            Err(error) => return Err(self.refusal(start, error)),
+            Err(error) => return Err(Failure::Start { start, error }),
         };
         if background {
             self.last_number += 1;
@@ -363,19 +361,6 @@ impl<S: System> Shell<S> {
             }
         }
         Ok(format!("{count} ended\n"))
-    }
-
-    /// Why a program could not be started: of two things that have names, the one that there is not.
-    fn refusal(&mut self, start: Start, error: Error) -> Failure {
-        let services = self.system.services().unwrap_or_default();
-        let has_factory = services
-            .iter()
-            .any(|service| service.name == Name::new(&start.factory));
-        if error == Error::NotFound && has_factory {
-            Failure::NoImage(start)
-        } else {
-            Failure::Start { start, error }
-        }
     }
 
     /// Says which programs in the background have ended.

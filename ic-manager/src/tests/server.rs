@@ -395,6 +395,69 @@ fn whoever_waits_for_a_dying_server_is_answered_before_it_is_gone() {
 }
 
 #[test]
+fn a_server_that_has_ended_answers_who_waits_before_anybody_asks_how() {
+    // Destroyed when it has answered, and while it does.
+    for rests in [true, false] {
+        let (mut w, _) = World::with_one();
+        // Its payer's session stays.
+        let earlier = w.app(30);
+        w.destroy(ONE, earlier).unwrap();
+        let mut before = w.free();
+        let app = w.app(30);
+        before.sessions += 1;
+        before.slots -= 1;
+        w.make(app.index(), 0, 12).unwrap();
+        w.register_as(app.index(), "app", 12, Successor::None)
+            .unwrap();
+        w.open(MONITOR, "app", 40).unwrap();
+        w.on_id(ONE, Op::Ended, app).unwrap();
+        assert_eq!(w.m.answering.len(), 1);
+        w.check();
+        // Nobody is let in any more, and what it had made is gone.
+        assert_eq!(w.open(MONITOR, "app", 41).unwrap_err(), Error::NotFound);
+        assert!(w.manager.object(app.index(), 12).is_none());
+        if rests {
+            w.rest();
+            w.check();
+        }
+        w.destroy(ONE, app).unwrap();
+        w.check();
+        w.rest();
+        w.check();
+        while w.event(ONE) != Event::None {}
+        assert_eq!(w.free(), before);
+        assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
+    }
+}
+
+#[test]
+fn what_depends_on_an_ic_that_has_ended_ends_with_it() {
+    let (mut w, _) = World::with_one();
+    w.register(TWO, "two").unwrap();
+    let app = w.app(30);
+    let session = w.open(app.index(), "two", 14).unwrap();
+    let within = xos_protocol::manager::CreateWithin {
+        host: session,
+        place: 40,
+        handle: 13,
+        window: 0x4000_0000,
+        pages: 2,
+        memory: 0,
+        parts_radix: 1,
+    };
+    let inner = w.create_within(TWO, within).unwrap().id;
+    w.on_id(ONE, Op::Ended, app).unwrap();
+    w.rest();
+    w.check();
+    assert_eq!(w.on_id(TWO, Op::Stat, inner).unwrap_err(), Error::Gone);
+    assert!(w.on_id(ONE, Op::Stat, app).is_ok());
+    w.destroy(ONE, app).unwrap();
+    w.rest();
+    w.check();
+    assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
+}
+
+#[test]
 fn the_graph_shows_what_is_enforced_to_those_concerned() {
     let (mut w, session) = World::with_one();
     let app = w.app(30);

@@ -366,8 +366,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     ) -> Result<Outcome> {
         match *self.state(place)? {
             State::Running | State::Suspended => {}
-            // It was stopped with this message under way.
-            State::Ended(_) | State::Going(_) => return Ok(Outcome::NoReply),
+            // It stands still, so this is somebody else who has its capability: within one CSpace all do.
+            State::Ended(_) | State::Going(_) => return Err(Error::Gone),
             State::Ready => return Err(Error::BadState),
         }
         if let Some(fault) = faults::read(&request) {

@@ -441,6 +441,30 @@ fn an_ic_within_its_client_exits_and_faults_by_its_handle() {
 }
 
 #[test]
+fn who_speaks_for_an_execution_that_has_ended_is_answered() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let entry = Entry {
+        ip: 0x40_0000,
+        argument: 123,
+        handle: 30,
+        stack: 4,
+    };
+    let came = bench.call(CLIENT, SessionOp::Spawn.label(), &entry.words());
+    let Came::Answer(Ok(words)) = came else {
+        panic!("{came:?}");
+    };
+    let id = IcId::from_word(words[0]);
+    assert_eq!(ask(&mut bench, id, HandleOp::Kill), done());
+    // Within one CSpace others hold the same capability, and would wait for ever.
+    let me = Who::Handle(id.index());
+    for label in [5, 0x7777, SelfOp::Exit.label()] {
+        let came = bench.call(me, label, &[1, 0x5000, 0, 6]);
+        assert_eq!(came, Came::Answer(Err(Error::Gone)), "{label:#x}");
+    }
+}
+
+#[test]
 fn who_holds_a_handle_cannot_speak_for_the_ic() {
     let manager = FakeManager::default();
     let mut bench = bench(&manager);
