@@ -94,7 +94,7 @@ pub const SUITES: &[Suite] = &[
                 "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
             ),
         ],
-        limit: Duration::from_secs(240),
+        limit: Duration::from_secs(400),
         count_instructions: false,
     },
     Suite {
