@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use xos_image::console::Frame;
 use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceKind};
-use xos_protocol::{Error, ExitStatus, IcId, Name};
+use xos_protocol::{Error, ExitStatus, IcId};
 
 use crate::command::{Command, CommandError, HELP, commands};
 use crate::editor::{Editor, Event};

@@ -3,7 +3,7 @@ use super::*;
 use proptest::prelude::*;
 use xos_protocol::contract::*;
 use xos_protocol::manager::{Rights, ServiceInfo};
-use xos_protocol::{Contract, Fault, IcState, RegionId, Result};
+use xos_protocol::{Contract, Fault, IcState, Name, RegionId, Result};
 
 /// A system in which programs named by their ends end so.
 #[derive(Default)]
