@@ -123,6 +123,7 @@ pub const VTX_SUITES: &[Suite] = &[Suite {
     boots: Boots::RootTask("test-vtx"),
     cases: include!("../guests/vtx/src/cases.rs"),
     programs: &[],
+    files: &[],
     limit: Duration::from_secs(300),
     count_instructions: false,
 }];
