@@ -214,6 +214,7 @@ impl Manager<'_> {
         ic.payer = Link::to(payer);
         ic.account = account;
         ic.asid_pool = NO_ASID;
+        ic.stage_pool = NO_ASID;
         let mut list = self.ics[creator].created;
         self.ics.append(ic::chain::CREATED, &mut list, index);
         self.ics[creator].created = list;

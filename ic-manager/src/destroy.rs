@@ -417,8 +417,10 @@ impl Manager<'_> {
 
     fn gone<M: Machine>(&mut self, m: &mut M, index: u32, pages: u32) {
         self.ics[index].account.refund(Cost::pages(pages));
-        if self.ics[index].asid_pool != NO_ASID {
-            self.asids.release(self.ics[index].asid_pool);
+        for asid_pool in [self.ics[index].asid_pool, self.ics[index].stage_pool] {
+            if asid_pool != NO_ASID {
+                self.asids.release(asid_pool);
+            }
         }
         self.ics[index].emptied = true;
         self.settle(m, index);

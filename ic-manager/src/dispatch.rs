@@ -191,6 +191,7 @@ impl Manager<'_> {
             Op::Pass => self
                 .pass(m, caller, Pass::from_words(args)?)
                 .map(|session| Reply::one(session as u64)),
+            Op::SecondStage => self.second_stage(m, caller, ic, b).map(done),
             Op::Declare => self.declare(caller, Declare::from_words(args)?).map(done),
         }
     }

@@ -108,6 +108,8 @@ pub struct Ic {
     pub cspace_radix: u8,
     /// The ASID pool that its VSpace is in.
     pub asid_pool: u8,
+    /// The ASID pool that the root of its second-stage translation is in.
+    pub stage_pool: u8,
     /// Sessions in `closings`.
     pub unread: u16,
     /// Root slots in which it keeps reply capabilities: the first, and how many.
@@ -162,6 +164,7 @@ impl Record for Ic {
         parts_radix: 0,
         cspace_radix: 0,
         asid_pool: 0,
+        stage_pool: crate::create::NO_ASID,
         unread: 0,
         kept: (0, 0),
         endpoint: 0,

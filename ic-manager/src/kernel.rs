@@ -184,11 +184,23 @@ fn blueprint(kind: Kind) -> ObjectBlueprint {
         Kind::Table(Level::Tables) => ObjectBlueprintX86::PageDirectory,
         Kind::Table(Level::Directories) => ObjectBlueprintX64::PDPT.into(),
         Kind::VSpace => ObjectBlueprintX64::PML4.into(),
+        Kind::SecondStage => SECOND_STAGE_ROOT.into(),
     };
     x86.into()
 }
 
+sel4::sel4_cfg_if! {
+    if #[sel4_cfg(VTX)] {
+        const SECOND_STAGE_ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::EPTPML4;
+    } else {
+        /// Never asked for.
+        const SECOND_STAGE_ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::PML4;
+    }
+}
+
 impl Machine for Kernel {
+    const SECOND_STAGE: bool = sel4::sel4_cfg_bool!(VTX);
+
     fn bits(kind: Kind) -> u8 {
         blueprint(kind).physical_size_bits() as u8
     }

@@ -98,6 +98,7 @@ pub mod region;
 pub mod registry;
 pub mod session;
 pub mod share;
+mod stage;
 pub mod start;
 pub mod table;
 pub mod untyped;

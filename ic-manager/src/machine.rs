@@ -88,6 +88,8 @@ pub enum Kind {
     Table(Level),
     /// The root of an address space.
     VSpace,
+    /// The root of a second-stage translation, which is like one.
+    SecondStage,
 }
 
 /// The paging structures below the root, by what one entry of them spans.
@@ -191,6 +193,9 @@ pub enum Step {
 /// An implementation does nothing but what is asked; in particular it must
 /// neither block nor retry.
 pub trait Machine {
+    /// Whether there are second-stage translations.
+    const SECOND_STAGE: bool;
+
     /// Size of an object as a power of two of bytes; objects are aligned to their size.
     fn bits(kind: Kind) -> u8;
 
@@ -227,7 +232,7 @@ pub trait Machine {
 
     /// Makes an ASID pool from an untyped of one page, into pool slot `to`.
     fn make_asid_pool(&mut self, untyped: Slot, to: Slot) -> Outcome;
-    /// Gives the VSpace in a pool slot an ASID of a pool.
+    /// Gives the VSpace, or the root of a second-stage translation, in a pool slot an ASID of a pool.
     fn assign_asid(&mut self, pool: Slot, vspace: Slot) -> Outcome;
     /// Maps a paging structure; [`Refusal::Missing`] when the one above is missing.
     fn map_table(&mut self, table: Cap, level: Level, vspace: Slot, address: u64) -> Outcome;

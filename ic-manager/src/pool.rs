@@ -134,7 +134,8 @@ pub enum Part {
     Itself = 5,
     /// The badged endpoint of which its session with the manager is a copy.
     Session = 6,
-    /// The node with its frames, if it executes within another and they are many.
+    /// The node with its frames, if it executes within another and they are many; the root of its
+    /// second-stage translation, if it has an address space of its own.
     Node = 7,
     /// First of the slots for paging structures that the manager maps in its VSpace; if it executes
     /// within another, for its frames (when they are few) and, the last, its page table.

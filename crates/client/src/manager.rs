@@ -176,6 +176,12 @@ impl<P: Port> Manager<P> {
         Ok(session as u32)
     }
 
+    /// [`Op::SecondStage`].
+    pub fn second_stage(&self, id: IcId, slot: u32) -> Result<()> {
+        self.ask(Op::SecondStage, [id.word(), slot.into()])
+            .map(drop)
+    }
+
     /// [`Op::Declare`].
     pub fn declare(&self, args: &Declare) -> Result<()> {
         self.ask(Op::Declare, args.words()).map(drop)

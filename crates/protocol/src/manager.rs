@@ -105,11 +105,16 @@ pub enum Op {
     /// [`Declare`]: for the graph, what an IC of the caller's has to do with another of the caller's by the
     /// caller's own doing. The manager believes it and enforces nothing.
     Declare,
+    /// Words 0, 1: [`IcId`] of an IC with an address space of its own that the caller created, empty slot of
+    /// its parts node. The root of the IC's second-stage translation (`seL4_X86_EPTPML4`), with an address
+    /// space identifier, into that slot. An IC has one: asked again, the same goes into another slot.
+    /// [`Error::NotSupported`] where the processor or the kernel has none.
+    SecondStage,
 }
 
 impl Op {
     const FIRST: u64 = Op::Ping as u64;
-    const ALL: [Op; 33] = [
+    const ALL: [Op; 34] = [
         Op::Ping,
         Op::Create,
         Op::CreateWithin,
@@ -143,6 +148,7 @@ impl Op {
         Op::Agree,
         Op::Pass,
         Op::Declare,
+        Op::SecondStage,
     ];
 
     /// The label of the request.

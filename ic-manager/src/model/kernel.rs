@@ -470,7 +470,7 @@ impl Kernel {
             Kind::Execution => 11,
             Kind::Endpoint => 4,
             Kind::Notification => 5,
-            Kind::Frame | Kind::Table(_) | Kind::VSpace => 12,
+            Kind::Frame | Kind::Table(_) | Kind::VSpace | Kind::SecondStage => 12,
             Kind::LargeFrame => 21,
         }
     }
@@ -602,7 +602,7 @@ impl Kernel {
                 },
                 Some(Object::Paging(HashMap::new())),
             ),
-            Kind::VSpace => (
+            Kind::VSpace | Kind::SecondStage => (
                 Cap::VSpace { base, asid: None },
                 Some(Object::Paging(HashMap::new())),
             ),

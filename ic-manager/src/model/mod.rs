@@ -277,6 +277,8 @@ fn bits(rights: Rights) -> u8 {
 }
 
 impl Machine for Model {
+    const SECOND_STAGE: bool = true;
+
     fn bits(kind: Kind) -> u8 {
         Kernel::size(kind)
     }

@@ -212,6 +212,67 @@ fn growing_gives_memory_up_to_the_quota_and_no_more() {
 }
 
 #[test]
+fn a_second_stage_has_one_root_which_goes_with_its_ic() {
+    let (mut w, payer) = World::with_one();
+    let before = w.free();
+    let args = Create {
+        payer: Some(payer),
+        place: 20,
+        memory: 1,
+        quota: 12,
+        ..BASIC
+    };
+    let id = w.create(ONE, args).unwrap().id;
+    let ask = |w: &mut World, slot| {
+        let result = w.ask(ONE, Op::SecondStage.label(), [id.word(), slot, 0, 0]);
+        w.check();
+        result.map(drop)
+    };
+    let quota = |w: &mut World| {
+        let subject = [Subject::Ic(id).word(), 0, 0, 0];
+        w.ask(ONE, Op::Budget.label(), subject).unwrap()[1]
+    };
+    let unspent = quota(&mut w);
+    assert_eq!(ask(&mut w, 32), Err(Error::BadSlot));
+    assert_eq!(
+        ask(&mut w, 0),
+        Err(Error::BadSlot),
+        "the execution is there"
+    );
+    assert_eq!(ask(&mut w, 10), Ok(()));
+    let spent = quota(&mut w);
+    assert!(spent > unspent, "a root is made of memory that is paid for");
+    assert_eq!(ask(&mut w, 10), Err(Error::BadSlot));
+    assert_eq!(ask(&mut w, 11), Ok(()));
+    assert_eq!(quota(&mut w), spent, "there is only one");
+    w.destroy(ONE, id).unwrap();
+    w.check();
+    assert_eq!(ask(&mut w, 12), Err(Error::Gone));
+    assert_eq!(w.free(), before);
+}
+
+#[test]
+fn a_second_stage_that_cannot_be_paid_for_is_an_error_and_nothing_else() {
+    let (mut w, payer) = World::with_one();
+    let args = Create {
+        payer: Some(payer),
+        place: 20,
+        quota: 0,
+        ..BASIC
+    };
+    let id = w.create(ONE, args).unwrap().id;
+    // The quota is what it was made of, and that is full.
+    for slot in [10, 11] {
+        let words = [id.word(), slot, 0, 0];
+        let refused = w.ask(ONE, Op::SecondStage.label(), words).map(drop);
+        assert_eq!(refused, Err(Error::OverBudget));
+        w.check();
+    }
+    w.destroy(ONE, id).unwrap();
+    w.check();
+}
+
+#[test]
 fn an_arena_is_grown_a_bounded_number_of_times() {
     let (mut w, payer) = World::with_one();
     let args = Create {
@@ -573,6 +634,7 @@ fn only_who_answers_for_an_ic_may_touch_it() {
         Op::Annotate,
         Op::Ended,
         Op::Grow,
+        Op::SecondStage,
     ] {
         for stranger in [TWO, b.index()] {
             let words = [a.word(), 1, 0, 0];
