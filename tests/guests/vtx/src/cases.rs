@@ -16,4 +16,5 @@ cases! {
     more_virtual_processors_than_tags_leave_other_memory_alone,
     a_guest_keeps_its_fault_address,
     a_signal_takes_a_thread_out_of_its_guest,
+    floors_are_measured_and_no_higher_than_they_were,
 }

@@ -380,3 +380,48 @@ fn a_signal_takes_a_thread_out_of_its_guest(machine: &mut Machine<'_>) -> Outcom
     at(arena).revoke()?;
     Ok(())
 }
+
+fn cycles() -> u64 {
+    // SAFETY: every processor with VT-x has it, and this kernel leaves it to everyone.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// The least of some rounds: what is in the way of others (a timer tick) is not what is measured.
+fn least(mut round: impl FnMut() -> Outcome) -> Outcome<u64> {
+    let mut least = u64::MAX;
+    for _ in 0..8 {
+        let start = cycles();
+        round()?;
+        least = least.min(cycles() - start);
+    }
+    Ok(least)
+}
+
+/// The floors under everything that runs guests, measured with nothing above the kernel.
+fn floors_are_measured_and_no_higher_than_they_were(machine: &mut Machine<'_>) -> Outcome {
+    let arena = arena(machine, ARENA)?;
+    let (vcpu, root) = ready(machine, arena)?;
+    let frame = data(machine, arena, root)?;
+    run_piece(vcpu, Piece::Read, DATA as u64, 0)?;
+    let round_trip = least(|| match enter(Piece::Read.address()) {
+        VmExit::Fault(VmExitFault { reason: VMCALL, .. }) => Ok(()),
+        other => Err(xos_test_kit::Failure::new(format_args!("{other:?}"))),
+    })?;
+    // What resetting one page takes: the exit because it is not there, and its coming back.
+    let reset = least(|| {
+        frame.frame_unmap()?;
+        match enter(Piece::Read.address()) {
+            VmExit::Fault(VmExitFault { reason: EPT_VIOLATION, .. }) => {}
+            other => return Err(xos_test_kit::Failure::new(format_args!("{other:?}"))),
+        }
+        let attributes = sel4::VmAttributes::DEFAULT;
+        Ok(frame.frame_map_ept(root, DATA, CapRights::all(), attributes)?)
+    })?;
+    for (name, value) in [("guest-round-trip", round_trip), ("guest-page-reset", reset)] {
+        xos_test_kit::value(name, value, "cycles", &mut Serial);
+    }
+    check!(round_trip < 600, "{round_trip} cycles into a guest and out of it")?;
+    check!(reset < 2_500, "{reset} cycles to take a page away and give it back")?;
+    at(arena).revoke()?;
+    Ok(())
+}
