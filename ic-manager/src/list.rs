@@ -25,6 +25,8 @@ const OWN_EDGES: usize = 3;
 const BONDS: u64 = 1 << 32;
 /// And from here on in the table of regions.
 const REGIONS: u64 = 1 << 33;
+/// And from here on in the list of channels from boot.
+const CHANNELS: u64 = 1 << 34;
 
 impl Manager<'_> {
     /// One IC.
@@ -122,13 +124,27 @@ impl Manager<'_> {
                 }
             }
         }
-        let start = u32::try_from(cursor.saturating_sub(REGIONS)).unwrap_or(u32::MAX);
-        for index in start..self.regions.end() {
-            if page.edges.is_full() || glances.next().is_none() {
-                page.next = REGIONS + index as u64;
+        if cursor < CHANNELS {
+            let start = u32::try_from(cursor.saturating_sub(REGIONS)).unwrap_or(u32::MAX);
+            for index in start..self.regions.end() {
+                if page.edges.is_full() || glances.next().is_none() {
+                    page.next = REGIONS + index as u64;
+                    return page;
+                }
+                if let Some(edge) = self.region_edge(caller, index) {
+                    let _ = page.edges.push(edge);
+                }
+            }
+        }
+        let start = usize::try_from(cursor.saturating_sub(CHANNELS)).unwrap_or(usize::MAX);
+        for (index, channel) in self.boot_channels.iter().enumerate().skip(start) {
+            if page.edges.is_full() {
+                page.next = CHANNELS + index as u64;
                 return page;
             }
-            if let Some(edge) = self.region_edge(caller, index) {
+            let (from, to) = (channel.from.into(), channel.to.into());
+            // Domains are the first ICs, in the same order.
+            if let Some(edge) = self.edge(caller, from, to, EdgeKind::Channel(channel.calls)) {
                 let _ = page.edges.push(edge);
             }
         }

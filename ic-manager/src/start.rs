@@ -113,6 +113,7 @@ impl Manager<'_> {
                 _ => self.endow(index, Cost::default())?,
             }
         }
+        self.boot_channels = boot.channels.clone();
         let manager = manager.ok_or(Error::NotFound)?;
         self.endpoint = pool::domain(manager, boot::DOMAIN_ENDPOINT);
         self.endow(manager, Cost::default())?;

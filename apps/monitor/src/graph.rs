@@ -21,6 +21,8 @@ use crate::table::pages;
 const COLOURS: [&str; 8] = [
     "#d9e2ec", "#c6e7c8", "#ffe8a3", "#ffd0b0", "#e3d2f5", "#bfe3ee", "#f6c9d3", "#e2dcc8",
 ];
+/// The name of the IC manager's domain.
+pub(crate) const MANAGER: &str = "ic_manager";
 const DECLARED: &str = "#7b3fa0";
 const SHARED: &str = "#b03060";
 const CONNECTED: &str = "#1f6f8b";
@@ -216,6 +218,18 @@ impl Picture<'_> {
             |region: RegionId| self.regions.iter().any(|known| known.id == region);
         let (from, style) = match edge.kind {
             EdgeKind::Session(_) => (format!("ic{}", edge.from), String::from("label=\"calls\"")),
+            // Everybody is served by the manager: that is no news.
+            EdgeKind::Channel(_) if self.is_manager(edge.to) || self.is_manager(edge.from) => {
+                return None;
+            }
+            EdgeKind::Channel(true) => (
+                format!("ic{}", edge.from),
+                String::from("label=\"calls\", color=gray60, penwidth=1.5"),
+            ),
+            EdgeKind::Channel(false) => (
+                format!("ic{}", edge.from),
+                String::from("label=\"notifies\", color=gray60, arrowhead=open"),
+            ),
             EdgeKind::Connection(_) => (
                 format!("ic{}", edge.from),
                 format!(
@@ -265,6 +279,13 @@ impl Picture<'_> {
         Some(format!("  {from} -> ic{} [{style}];\n", edge.to))
     }
 
+    /// The IC manager is the domain of that name.
+    fn is_manager(&self, id: IcId) -> bool {
+        self.ics
+            .iter()
+            .any(|ic| ic.id == id && ic.creator == IcId::NONE && ic.name.as_str() == MANAGER)
+    }
+
     fn legend(&self, text: &mut String) {
         *text += "  subgraph cluster_legend {\n    graph [label=\"legend\", style=\"rounded,dashed\", color=gray60, bgcolor=white];\n    \
                   node [fontsize=9, margin=\"0.08,0.03\", height=0.2];\n";
@@ -289,6 +310,7 @@ impl Picture<'_> {
         // Each on a line of its own, as table rows do not need edges of their own.
         let rows = [
             ("gray30", "──▶", "may call, by a session it opened"),
+            ("gray60", "──▶", "may call or notify, from boot"),
             (
                 CONNECTED,
                 "──▶",
@@ -408,6 +430,23 @@ mod tests {
             assert!(text.contains(&format!("[label=\"{name}\", fillcolor=\"{colour}\"]")));
         }
         assert!(text.contains(&format!("hello\\nprocess 2, running\\nexecution, CSpace, VSpace\\n48 KiB of 4096 KiB\", fillcolor=\"{}\"", COLOURS[1])));
+    }
+
+    #[test]
+    fn channels_from_boot_are_drawn_but_for_those_to_the_manager() {
+        let (manager, a, b) = (ic(1, MANAGER), ic(2, "a"), ic(3, "b"));
+        let edges = [
+            edge(&a, &manager, EdgeKind::Channel(true)),
+            edge(&manager, &a, EdgeKind::Channel(false)),
+            edge(&a, &b, EdgeKind::Channel(true)),
+            edge(&b, &a, EdgeKind::Channel(false)),
+        ];
+        let text = dot(&[manager, a, b], &[], &edges);
+        assert_eq!(arrows(&text), 2);
+        assert!(
+            text.contains("ic2 -> ic3 [label=\"calls\"")
+                && text.contains("ic3 -> ic2 [label=\"notifies\"")
+        );
     }
 
     #[test]

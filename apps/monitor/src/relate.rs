@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use xos_protocol::manager::{Edge, EdgeKind, IcInfo};
 use xos_protocol::{IcId, Name, RegionId};
 
-use crate::graph::{relation, rights};
+use crate::graph::{MANAGER, relation, rights};
 
 /// An IC by name and number.
 pub fn named(ics: &[IcInfo], id: IcId) -> String {
@@ -61,6 +61,8 @@ pub fn describe(ics: &[IcInfo], edges: &[Edge], a: IcId, b: IcId) -> String {
             EdgeKind::Connection(_) => {
                 format!("{from} can call or signal {to}, which connected it")
             }
+            EdgeKind::Channel(true) => format!("{from} can call {to}, by a channel from boot"),
+            EdgeKind::Channel(false) => format!("{from} can notify {to}, by a channel from boot"),
             EdgeKind::Within => {
                 format!("{from} executes within {to}: memory and capabilities are one")
             }
@@ -103,7 +105,14 @@ pub fn describe(ics: &[IcInfo], edges: &[Edge], a: IcId, b: IcId) -> String {
     for line in &lines {
         text += &format!("  {line}\n");
     }
-    let ways = ways(edges, a, b);
+    // What all can call is no way: it passes nothing on.
+    let manager = (ics.iter())
+        .find(|ic| ic.creator == IcId::NONE && ic.name.as_str() == MANAGER)
+        .map_or(IcId::NONE, |ic| ic.id);
+    let edges: Vec<_> = (edges.iter().copied())
+        .filter(|edge| edge.from != manager && edge.to != manager)
+        .collect();
+    let ways = ways(&edges, a, b);
     match ways.first().map(Vec::len) {
         None => text += "  there is nobody through whom they could talk\n",
         Some(1) => {
@@ -268,6 +277,18 @@ mod tests {
         assert!(text.contains("have nothing in common\n"));
         assert!(text.contains("could talk through kv (3)"));
         assert!(!text.contains("c (4)"), "{text}");
+    }
+
+    #[test]
+    fn the_manager_is_no_way() {
+        let edges = [
+            edge(2, 1, EdgeKind::Channel(true)),
+            edge(3, 1, EdgeKind::Channel(true)),
+        ];
+        let text = describe(&ics(&[MANAGER, "a", "b"]), &edges, id(2), id(3));
+        assert!(text.ends_with("there is nobody through whom they could talk\n"));
+        let text = describe(&ics(&[MANAGER, "a", "b"]), &edges, id(2), id(1));
+        assert!(text.contains("a (2) can call ic_manager (1), by a channel from boot"));
     }
 
     #[test]

@@ -435,10 +435,14 @@ impl<S: System> Shell<S> {
         }
         for edge in edges {
             let line = match edge.kind {
-                EdgeKind::Session(_) | EdgeKind::Connection(_) if edge.from == ic.id => {
+                EdgeKind::Session(_) | EdgeKind::Connection(_) | EdgeKind::Channel(true)
+                    if edge.from == ic.id =>
+                {
                     ("calls", named(&ics, edge.to))
                 }
-                EdgeKind::Session(_) | EdgeKind::Connection(_) if edge.to == ic.id => {
+                EdgeKind::Session(_) | EdgeKind::Connection(_) | EdgeKind::Channel(true)
+                    if edge.to == ic.id =>
+                {
                     ("serves", named(&ics, edge.from))
                 }
                 EdgeKind::Share(region, _) if edge.from == ic.id => (

@@ -922,6 +922,8 @@ pub enum EdgeKind {
     Region(RegionId, u32),
     /// The factory that made `from` says so; the manager has no part in it.
     Declared(Relation),
+    /// `from` may call `to` (or, if not, notify it) by a channel that both have from boot.
+    Channel(bool),
 }
 
 /// An edge of the isolation graph.

@@ -55,6 +55,18 @@ pub struct BootDomain {
     pub serves: bool,
 }
 
+/// A channel of `system.xml` in one of its directions: for the graph, since it is the root task's work and not
+/// the manager's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BootChannel {
+    /// Index of the domain that may call or notify.
+    pub from: u16,
+    /// Index of the other.
+    pub to: u16,
+    /// Whether it may call, and not only notify.
+    pub calls: bool,
+}
+
 /// One untyped that the root task gives to the manager.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BootUntyped {
@@ -74,7 +86,7 @@ pub struct BootUntyped {
 /// holds the **pool**, one node of radix [`boot::POOL_RADIX`] in which the
 /// manager keeps every capability that it owns.
 pub mod boot {
-    use super::{BootDomain, BootUntyped};
+    use super::{BootChannel, BootDomain, BootUntyped};
     use heapless::Vec;
     use serde::{Deserialize, Serialize};
 
@@ -127,6 +139,9 @@ pub mod boot {
     /// Pages mapped there.
     pub const INFO_PAGES: u64 = 4;
 
+    /// Directions of channels that are told.
+    pub const MAX_CHANNELS: usize = 128;
+
     /// What the manager starts from, postcard-encoded at [`INFO_VADDR`].
     #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
     pub struct ManagerBoot {
@@ -134,5 +149,7 @@ pub mod boot {
         pub domains: Vec<BootDomain, MAX_DOMAINS>,
         /// The untyped memory that is left, device memory included.
         pub untypeds: Vec<BootUntyped, MAX_UNTYPEDS>,
+        /// What domains can say to each other; what exceeds the room is left out.
+        pub channels: Vec<BootChannel, MAX_CHANNELS>,
     }
 }

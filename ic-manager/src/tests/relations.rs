@@ -10,9 +10,11 @@ use xos_protocol::{Error, IcId, RegionId, Result, Subject, slots, wire};
 
 use super::{ALL, BASIC};
 use crate::machine::Kept;
-use crate::model::{DRIVER, MONITOR, ONE, TWO, World};
+use crate::model::{DOMAINS, DRIVER, MONITOR, Model, ONE, TWO, World};
 use crate::pool::{self, Part};
+use crate::table::Record;
 use xos_protocol::manager::Create;
+use xos_protocol::supervisor::BootChannel;
 
 const NOTHING: Consent = Consent {
     within: false,
@@ -365,4 +367,34 @@ fn a_notification_of_its_own_is_bound_to_an_ic_once() {
     let execution = pool::ic(server, Part::Execution);
     assert_eq!(pair.w.m.bound[0].0, execution);
     assert!(bind(&mut pair, server, 13).is_err());
+}
+
+#[test]
+fn channels_from_boot_are_edges() {
+    let (mut m, mut boot) = Model::new(&DOMAINS, &[24, 23, 23]);
+    boot.channels
+        .push(BootChannel {
+            from: MONITOR as u16,
+            to: DRIVER as u16,
+            calls: true,
+        })
+        .unwrap();
+    let mut w = World::new();
+    let mut manager = crate::Manager::new(crate::Storage {
+        ics: vec![crate::ic::Ic::VACANT; 64].leak(),
+        regions: vec![crate::region::Region::VACANT; 8].leak(),
+        bonds: vec![crate::bond::Bond::VACANT; 64].leak(),
+        blocks: vec![crate::untyped::Block::VACANT; 1024].leak(),
+    });
+    manager.start(&mut m, &boot).unwrap();
+    (w.m, w.manager) = (m, manager);
+    let id = |w: &mut World, who| {
+        let words = w.ask(who, Op::Ping.label(), [0; 4]).unwrap();
+        IcId::from_word(words[0])
+    };
+    let (from, to) = (id(&mut w, MONITOR), id(&mut w, DRIVER));
+    let words = w.ask(DRIVER, Op::Graph.label(), [0; 4]).unwrap();
+    let page: EdgePage = wire::decode(&words).unwrap();
+    let kind = EdgeKind::Channel(true);
+    assert_eq!(page.edges, [Edge { from, to, kind }]);
 }

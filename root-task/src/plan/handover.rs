@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use heapless::Vec as BoundedVec;
 use xos_protocol::Name;
-use xos_protocol::supervisor::{BootDomain, BootUntyped, SIGNAL, boot};
+use xos_protocol::supervisor::{BootChannel, BootDomain, BootUntyped, SIGNAL, boot};
 
 use super::place::{Pieces, Slots};
 use super::{DomainPlan, Handover, Machine, own_copy};
@@ -78,6 +78,19 @@ pub(super) fn hand_over(
             channel: role.to_manager.map(|(_, manager)| manager),
             serves,
         });
+    }
+
+    for channel in &all.system.channels {
+        for (here, there) in [(&channel.a, &channel.b), (&channel.b, &channel.a)] {
+            if here.pp || here.notify {
+                // For pictures alone: what exceeds the room is left out.
+                let _ = boot.channels.push(BootChannel {
+                    from: here.domain,
+                    to: there.domain,
+                    calls: here.pp,
+                });
+            }
+        }
     }
 
     let mut moves = alloc::vec![
