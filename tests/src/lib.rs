@@ -260,6 +260,16 @@ pub const EXECUTED: &[Executed] = &[
     },
 ];
 
+/// The same on the kernel with virtual processors, in a simulator that has VT-x: slow, so few.
+pub const VTX_EXECUTED: &[Executed] = &[Executed {
+    name: "exec::the_system_runs_on_the_kernel_with_virtual_processors",
+    line: "run process hello a 'b c'",
+    addition: None,
+    output: "hello a b c\n",
+    status: 0,
+    log: "xOS on seL4",
+}];
+
 /// Lines that are typed at the monitor's prompt in the system that users boot, after the demonstration.
 pub const TYPED: &str = "typed::the_demonstration_runs_and_then_lines_from_the_terminal";
 /// The lines.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
     BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PAGES, PRINTS, Page,
-    SUITES, Suite, TYPED, VTX_SUITES,
+    SUITES, Suite, TYPED, VTX_EXECUTED, VTX_SUITES,
 };
 use xtask::exec;
 use xtask::guest::Builder;
@@ -54,8 +54,11 @@ fn main() -> ExitCode {
         let run = || run_brought(brought).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(brought.name, run));
     }
-    for executed in EXECUTED {
-        let run = || run_executed(executed).map_err(|error| Failed::from(format!("{error:#}")));
+    let executed = EXECUTED.iter().map(|executed| (executed, false));
+    let with_vtx = VTX_EXECUTED.iter().map(|executed| (executed, true));
+    for (executed, vtx) in executed.chain(with_vtx) {
+        let run =
+            move || run_executed(executed, vtx).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(executed.name, run));
     }
     let run = || run_typed().map_err(|error| Failed::from(format!("{error:#}")));
@@ -280,8 +283,13 @@ fn pack_system(
 }
 
 /// Runs one command, and compares what comes of it.
-fn run_executed(executed: &Executed) -> Result<()> {
-    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
+    let (builder, simulator): (_, &dyn Simulator) = if vtx {
+        (&VTX_BUILDER, &Bochs::default())
+    } else {
+        (&BUILDER, &Qemu::default())
+    };
+    let builder = builder.as_ref().map_err(|error| anyhow!("{error}"))?;
     let addition = executed.addition.map(|(program, guest)| -> Result<_> {
         Ok(Addition {
             host: builder.programs_folder().join(program),
@@ -293,7 +301,7 @@ fn run_executed(executed: &Executed) -> Result<()> {
     let name = executed.name.replace("::", "-");
     let image = pack_system(builder, &name, &additions, &texts)?;
     let _machine = Permit::take();
-    let machine = image.boot(&Qemu::default())?;
+    let machine = image.boot(simulator)?;
     let (mut output, mut log) = (Vec::new(), Vec::new());
     let status = exec::capture(machine, image.symbols(), SILENCE, &mut output, &mut log)?;
     let (output, log) = (
