@@ -70,6 +70,12 @@ pub(crate) fn is_path(path: &str) -> bool {
         })
 }
 
+/// Whether a string is `NAME=value`.
+pub(crate) fn is_assignment(text: &str) -> bool {
+    text.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty())
+}
+
 fn ensure(holds: bool, flaw: Flaw) -> Result<(), Flaw> {
     if holds { Ok(()) } else { Err(flaw) }
 }

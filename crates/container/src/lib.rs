@@ -16,6 +16,9 @@
 //! ceiling. What remains for the guest is the one thing that cannot be seen from
 //! here: whether the image and the regions that it names are there.
 //!
+//! What a container's server is told by its factory is a [`Setup`]: the description, as whoever started
+//! the container has changed it, and where its memory is.
+//!
 //! It must never say anything that the guest does not enforce. A field comes in
 //! when its meaning does.
 #![cfg_attr(not(test), no_std)]
@@ -25,6 +28,7 @@ mod capability;
 mod check;
 mod list;
 mod mount;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +36,7 @@ pub use capability::{Capabilities, CapabilitySets};
 pub use check::Flaw;
 pub use list::List;
 pub use mount::{Mount, MountFlags, MountKind};
+pub use setup::{Grant, Setup, Span};
 
 use core::fmt;
 
@@ -56,6 +61,9 @@ pub const MAX_NAME: usize = 64;
 pub const MAX_MOUNTS: usize = 32;
 /// Additional groups of a process (Linux takes more; few programs have that many).
 pub const MAX_GROUPS: usize = 32;
+
+/// Bytes of an encoded [`Setup`], at most.
+pub const MAX_SETUP_BYTES: usize = MAX_BYTES + (4 << 10);
 
 /// The first bytes of a description: what it is, and in which version of the format.
 const MAGIC: [u8; 4] = *b"xoC\x01";

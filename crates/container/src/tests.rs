@@ -298,3 +298,62 @@ proptest! {
         prop_assert_eq!(List(&text).len(), strings.len());
     }
 }
+
+#[test]
+fn a_setup_survives_its_bytes_and_is_checked() {
+    let span = Span {
+        address: 0x7400_0000_0000,
+        bytes: 10,
+    };
+    let setup = Setup {
+        name: "box-1",
+        container: sample(),
+        command: List(""),
+        more_environment: List(""),
+        root: span,
+        regions: Vec::from_slice(&[Grant {
+            name: "shared-1",
+            span,
+        }])
+        .unwrap(),
+    };
+    let mut bytes = [0; 4096];
+    let written = setup.write(&mut bytes).unwrap();
+    assert_eq!(Setup::read(written), Ok(setup.clone()));
+    assert_eq!(Setup::read(&written[1..]), Err(Flaw::Malformed));
+    let mut around = setup.clone();
+    around.root.bytes = u64::MAX;
+    assert_eq!(around.write(&mut bytes), Err(Flaw::Malformed));
+    let mut nameless = setup;
+    nameless.name = "../x";
+    assert_eq!(nameless.write(&mut bytes), Err(Flaw::RegionName));
+}
+
+#[test]
+fn whoever_starts_a_container_may_give_a_command_and_more_environment() {
+    let mut setup = Setup {
+        name: "box-1",
+        container: sample(),
+        command: List(""),
+        more_environment: List("A=1\0B=\0"),
+        root: Span::default(),
+        regions: Vec::new(),
+    };
+    let arguments = |setup: &Setup<'static>| setup.arguments().collect::<std::vec::Vec<_>>();
+    assert_eq!(arguments(&setup), ["/bin/sh", "-c", "echo $A"]);
+    let environment: std::vec::Vec<_> = setup.environment().collect();
+    assert_eq!(environment, ["PATH=/bin", "A=1", "B="]);
+    setup.command = List("true\0");
+    assert_eq!(arguments(&setup), ["/bin/sh", "-c", "true"]);
+    assert_eq!(setup.hostname(), "box");
+    setup.container.hostname = "";
+    assert_eq!(setup.hostname(), "box-1");
+
+    let mut bytes = [0; 4096];
+    setup.container.process.entrypoint = 0;
+    setup.command = List("\0");
+    assert_eq!(setup.write(&mut bytes), Err(Flaw::NoProgram));
+    setup.command = List("");
+    setup.more_environment = List("A\0");
+    assert_eq!(setup.write(&mut bytes), Err(Flaw::Environment));
+}

@@ -18,6 +18,7 @@
 //! | --- | --- |
 //! | [`manager`] | anyone with a manager session and the IC manager |
 //! | [`factory`] | a client and a factory; an IC and the factory it lives in |
+//! | [`container`] | the holder of a container's handle, its factory, and the server within it |
 //! | [`console`], [`timer`] | a client and a driver |
 //! | [`start`] | a factory and the program that it starts |
 //! | [`supervisor`] | the IC manager and the root task |
@@ -26,6 +27,7 @@
 
 pub mod badge;
 pub mod console;
+pub mod container;
 pub mod contract;
 mod error;
 pub mod factory;

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use xos_client::{Answer, Port};
 use xos_protocol::manager::{Created, Event, Op};
 use xos_protocol::wire::{MAX_WORDS, Words};
-use xos_protocol::{Badge, Error, IcId, Result, Who};
+use xos_protocol::{Badge, Error, IcId, RegionId, Result, Who};
 
 use crate::run::Loop;
 use crate::{Kernel, Received, Reply, SavedReplies, Server};
@@ -248,7 +248,13 @@ impl ManagerState {
                 let event = self.events.pop_front().unwrap_or(Event::None);
                 Ok(event.words().to_vec())
             }
-            Op::Register => Ok(Vec::new()),
+            Op::RegionCreate => {
+                self.serial += 1;
+                let index = (self.serial % 4096) as u32;
+                let region = RegionId::new(self.serial, index).expect("a small serial number");
+                Ok(vec![region.word()])
+            }
+            Op::Register | Op::RegionDestroy | Op::Share | Op::Unshare => Ok(Vec::new()),
             _ => Err(Error::NoSuchOperation),
         }
     }

@@ -171,8 +171,8 @@ impl<'a> Maker<'a> {
         self.within
     }
 
-    /// What was made, whatever became of it.
-    pub(crate) const fn made(&self) -> Option<IcId> {
+    /// The IC that was made, whatever became of it.
+    pub const fn made(&self) -> Option<IcId> {
         self.made
     }
 }

@@ -98,6 +98,10 @@ pub trait Factory {
     /// What the factory remembers of each IC, beside its parts.
     type Ic;
 
+    /// Whether the holder of a handle may still [invoke](Self::invoke) an IC that has ended, for as long as
+    /// it is kept: to ask for its last words, say.
+    const OUTLIVES: bool = false;
+
     /// What it promises.
     fn describe(&self) -> Contract;
 
@@ -178,6 +182,17 @@ pub trait Factory {
     /// An IC ended; it stands still and its parts are still there. For the log, say. Not called for one
     /// that died without the factory's doing.
     fn ended(&mut self, _ic: Member<'_, Self::Ic>, _status: ExitStatus) {}
+
+    /// An IC has ended, or is gone without having ended: callers that the factory keeps because of it are
+    /// to be answered now. May be called again when it is gone.
+    fn release(
+        &mut self,
+        _id: IcId,
+        _data: &mut Self::Ic,
+        _status: ExitStatus,
+        _deferred: &mut Deferred<'_>,
+    ) {
+    }
 
     /// An IC is gone, with all its parts and however it ended: what the factory holds for it otherwise
     /// can go, too.

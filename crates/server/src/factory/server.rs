@@ -149,6 +149,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// The IC has ended by itself or been killed, and stands still.
     fn end(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
         let _ = self.with(place, |factory, ic| factory.ended(ic, status));
+        self.release(place, status, deferred);
         let Some(entry) = self.ics.get(place) else {
             return;
         };
@@ -187,8 +188,18 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         Ok(())
     }
 
+    /// Has the factory answer the callers that it keeps because of an IC.
+    fn release(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
+        if let Some(entry) = self.ics.get(place)
+            && let Some(data) = &mut entry.data
+        {
+            self.factory.release(entry.id, data, status, deferred);
+        }
+    }
+
     /// The IC is gone: answers who waited, and forgets it.
     fn finish(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
+        self.release(place, status, deferred);
         let Some(entry) = self.ics.remove(place) else {
             return;
         };
@@ -284,6 +295,9 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             (HandleOp::Wait, _) => return self.wait(place, state, reply, deferred),
             // What has ended stays as it is; killing it again is no error.
             (HandleOp::Kill, State::Ended(_) | State::Going(_)) => {}
+            (HandleOp::Invoke, State::Ended(_)) if F::OUTLIVES => {
+                return self.invoke(place, request, reply, deferred);
+            }
             (_, State::Ended(_) | State::Going(_)) => return Err(Error::BadState),
             (HandleOp::Kill, _) => {
                 let id = self.ics.get(place).ok_or(Error::Gone)?.id;
@@ -308,11 +322,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             (HandleOp::Start | HandleOp::Suspend | HandleOp::Resume, _) => {
                 return Err(Error::BadState);
             }
-            (HandleOp::Invoke, _) => {
-                return self.with(place, |factory, ic| {
-                    factory.invoke(ic, request, reply, deferred)
-                });
-            }
+            (HandleOp::Invoke, _) => return self.invoke(place, request, reply, deferred),
             (HandleOp::Snapshot, _) => self.with(place, |factory, ic| factory.snapshot(ic))??,
             (HandleOp::Clone, _) => {
                 let client = self.ics.get(place).ok_or(Error::Gone)?.client;
@@ -327,6 +337,18 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             }
         }
         Ok(reply.ok(&[]))
+    }
+
+    fn invoke(
+        &mut self,
+        place: u32,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<Outcome> {
+        self.with(place, |factory, ic| {
+            factory.invoke(ic, request, reply, deferred)
+        })
     }
 
     /// Somebody asks how an IC ended. If it has, it is destroyed, and the caller answered when its memory

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What is said to a container, and within it.
+//!
+//! A container is an IC whose program is a *server*: a personality that gives the
+//! container's processes their system calls. The holder of the handle asks with
+//! [`Request`]s, through [`HandleOp::Invoke`](crate::factory::HandleOp::Invoke). The
+//! server asks its factory with [`ServerOp`]s: calls go up the ranks only, so what
+//! the holder wants of it, it fetches as a [`Command`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::factory::ops;
+use crate::{Error, Result};
+
+ops! {
+    /// What a container's server asks of its factory, through the slot of the
+    /// [IC itself](crate::slots::ic::ITSELF).
+    ServerOp = 0x230 {
+        /// Word 0: an offset. Reply: word 0 the bytes of the description in all, then those from the offset
+        /// on, as many as fit. (What is described is the affair of the factory and the server.)
+        Describe,
+        /// Reply, when there is one: word 0 the bytes of a [`Command`], then the bytes, postcard. One call
+        /// at a time.
+        Next,
+        /// Word 0: bytes; word 1: [`Stream`]; then the bytes. They are kept as the container's log, the
+        /// last ones at least.
+        Output,
+        /// Word 0: the number of a [`Command::Exec`]; word 1: the status that it ended with, as a shell
+        /// knows it.
+        Done,
+    }
+}
+
+/// Bytes that a message of these carries at most, behind two words.
+pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 16;
+
+/// Where output goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Stream {
+    /// Standard output.
+    Output = 1,
+    /// Standard error.
+    Error = 2,
+}
+
+impl Stream {
+    /// Reads a message word.
+    pub const fn from_word(word: u64) -> Result<Self> {
+        match word {
+            1 => Ok(Self::Output),
+            2 => Ok(Self::Error),
+            _ => Err(Error::Malformed),
+        }
+    }
+}
+
+/// What the holder of a container's handle asks. Strings are lists, each string ended by a NUL byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Reply: the state of the container, JSON as the OCI runtime specification has it.
+    State,
+    /// Sends a signal to the container's first process, by Linux's number.
+    Signal(u8),
+    /// Output from a position on, 0 at first. Reply: [`Log`].
+    Log {
+        /// Where to go on: [`Log::next`] of the reply before.
+        from: u64,
+        /// Whether to wait for some when there is none yet. Not beyond the container's end.
+        wait: bool,
+    },
+    /// Runs a program in the container, beside its first process. Reply: word, its number.
+    Exec {
+        /// Arguments, the first of which names the program.
+        arguments: &'a str,
+        /// Environment besides the container's, `NAME=value`.
+        environment: &'a str,
+        /// Working directory; empty: the container's.
+        cwd: &'a str,
+    },
+    /// Reply, when it has ended: word, the status of a program that [`Exec`](Self::Exec) started, as a
+    /// shell knows it. Once.
+    ExecWait(u32),
+    /// Reply, when it has ended: word, the status of the container, as a shell knows it. The container stays.
+    Wait,
+    /// Says where in the container a region is mapped that its description names; before it is started.
+    Grant {
+        /// The name.
+        name: &'a str,
+        /// Where it was mapped.
+        address: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
+}
+
+/// A piece of a container's output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Log<'a> {
+    /// Where to go on.
+    pub next: u64,
+    /// Whether some that was before it has been dropped in the meantime.
+    pub lost: bool,
+    /// Whether the container has ended, and there is nothing behind this.
+    pub end: bool,
+    /// Which stream this is of.
+    pub stream: Stream,
+    /// The bytes; none when there is nothing yet.
+    pub bytes: &'a [u8],
+}
+
+/// What a container's server is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Command<'a> {
+    /// Send a signal to the first process.
+    Signal(u8),
+    /// Run a program; say [`ServerOp::Done`] with its number when it has ended.
+    Exec {
+        /// Its number.
+        number: u32,
+        /// See [`Request::Exec`].
+        arguments: &'a str,
+        /// See [`Request::Exec`].
+        environment: &'a str,
+        /// See [`Request::Exec`].
+        cwd: &'a str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_request_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), word: u64) {
+            let _ = postcard::from_bytes::<Request<'_>>(&bytes);
+            let _ = postcard::from_bytes::<Command<'_>>(&bytes);
+            let _ = postcard::from_bytes::<Log<'_>>(&bytes);
+            let _ = (ServerOp::from_label(word), Stream::from_word(word));
+        }
+    }
+
+    #[test]
+    fn labels_of_servers_are_no_labels_of_ics() {
+        for label in 0x200..0x300 {
+            let both = ServerOp::from_label(label).is_ok()
+                && crate::factory::SelfOp::from_label(label).is_ok();
+            assert!(!both);
+        }
+        assert_eq!(
+            ServerOp::from_label(ServerOp::Done.label()),
+            Ok(ServerOp::Done)
+        );
+    }
+}
