@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel, as the factory wants it.
+#![allow(unsafe_code)]
 
 use core::fmt::{self, Write};
 
-use process_factory::arena::NODE_RADIX;
-use process_factory::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, UserContext, VmAttributes, cap,
 };
 use xos_server::client::Console;
+use xos_server::protocol::Subject;
 use xos_server::protocol::console::LOG;
-use xos_server::protocol::manager::PAGE;
+use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share};
 use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
-use xos_server::{Parts, Space, faults, protocol};
+use xos_server::{Manager, Parts, Space, faults, protocol};
+
+use crate::arena::NODE_RADIX;
+use crate::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
 
 /// The priority of apps, and of this domain: a reply is fast only to a caller of at least the server's
 /// priority, and nobody can be given more than this domain has.
@@ -24,11 +27,36 @@ const SPACE: Space = Space::DOMAIN;
 /// CPtr of the domain's own VSpace.
 const VSPACE: cap::VSpace = cap::VSpace::from_bits(domain::VSPACE);
 
+/// Where frames of processes are mapped while something is written to them: the second page of a region
+/// of one page, mapped there so that there is a page table.
+const WINDOW_TABLE: u64 = 0x6100_0000_0000;
+/// See [`WINDOW_TABLE`].
+pub const WINDOW: u64 = WINDOW_TABLE + PAGE;
+
 /// All registers.
 const ALL: u64 = 19;
 
 /// Bytes of a line of the log.
 const LINE: usize = 800;
+
+/// Has the manager map what makes [`WINDOW`] one, with what paging structures that takes.
+///
+/// # Errors
+/// The manager's.
+pub fn make_window(manager: &Manager) -> protocol::Result<()> {
+    let region = manager.region_create(&RegionCreate {
+        payer: None,
+        pages: 1,
+        large: false,
+        place: 0,
+    })?;
+    manager.share(&Share {
+        region,
+        target: Subject::Myself,
+        address: WINDOW_TABLE,
+        rights: Rights::RW,
+    })
+}
 
 /// The kernel.
 pub struct Machine {

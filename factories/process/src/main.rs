@@ -5,19 +5,16 @@
 #![no_std]
 #![no_main]
 
-mod machine;
-
-use machine::Machine;
 use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use process_factory::kernel::Kernel;
+use process_factory::machine::{Machine, WINDOW, make_window};
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
 use xos_server::client::Console;
 use xos_server::factory::FactoryServer;
-use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share, Successor};
-use xos_server::protocol::{Result, Subject};
+use xos_server::protocol::manager::Successor;
 use xos_server::{Manager, Space, serve};
 
 // Identifiers of `system.xml`; their capabilities are where `sel4_microkit::abi` says.
@@ -27,11 +24,6 @@ const CONSOLE: Console = Console::new(endpoint(1));
 const fn endpoint(id: u64) -> cap::Endpoint {
     cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
 }
-
-/// Where frames of processes are mapped while something is written to them: the second page of a region
-/// of one page, mapped here so that there is a page table.
-const WINDOW_TABLE: u64 = 0x6100_0000_0000;
-const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
 type Server = FactoryServer<ProcessFactory<'static, Machine>, MAX_PROCESSES>;
 
@@ -43,22 +35,6 @@ static SERVER: Mutex<Server> = {
     let factory = ProcessFactory::new(machine, MANAGER);
     Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
 };
-
-/// Has the manager map a page at [`WINDOW_TABLE`], with what paging structures that takes.
-fn make_window() -> Result<()> {
-    let region = MANAGER.region_create(&RegionCreate {
-        payer: None,
-        pages: 1,
-        large: false,
-        place: 0,
-    })?;
-    MANAGER.share(&Share {
-        region,
-        target: Subject::Myself,
-        address: WINDOW_TABLE,
-        rights: Rights::RW,
-    })
-}
 
 #[protection_domain]
 fn init() -> NullHandler {
@@ -77,7 +53,7 @@ fn init() -> NullHandler {
             ));
         }
     }
-    if let Err(error) = make_window() {
+    if let Err(error) = make_window(&MANAGER) {
         panic!("no window for writing to processes' memory: {error}");
     }
     if let Err(error) = server.register("process", Successor::None) {
