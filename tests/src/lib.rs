@@ -22,6 +22,9 @@ use std::time::Duration;
 pub enum Boots {
     /// A system description, its path from the workspace's folder.
     System(&'static str),
+    /// The same with containers in its file tree: the path of a bundle from the workspace's folder, and
+    /// the container's name.
+    SystemWith(&'static str, &'static [(&'static str, &'static str)]),
     /// A program of the workspace as root task, without a system.
     RootTask(&'static str),
 }
@@ -95,6 +98,18 @@ pub const SUITES: &[Suite] = &[
             ),
         ],
         limit: Duration::from_secs(400),
+        count_instructions: false,
+    },
+    Suite {
+        name: "containers",
+        boots: Boots::SystemWith(
+            "tests/guests/containers/containers.system",
+            &[("tests/guests/containers/bundle", "box")],
+        ),
+        cases: include!("../guests/containers/src/cases.rs"),
+        programs: &["stand-in"],
+        files: &[],
+        limit: Duration::from_secs(120),
         count_instructions: false,
     },
     Suite {

@@ -188,23 +188,9 @@ impl Drop for End<'_> {
 }
 
 fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
-    match suite.boots {
-        Boots::System(description) => pack::system(
-            builder,
-            &Recipe {
-                name: suite.name,
-                description: &builder.workspace().root.join(description),
-                search: &[],
-                additions: &[],
-                texts: &Vec::from_iter(
-                    suite
-                        .files
-                        .iter()
-                        .map(|(name, text)| (*name, (*text).to_owned())),
-                ),
-                tests: suite.programs,
-            },
-        ),
+    let (description, containers) = match suite.boots {
+        Boots::System(description) => (description, &[][..]),
+        Boots::SystemWith(description, containers) => (description, containers),
         Boots::RootTask(name) => {
             let programs = builder.workspace().programs()?;
             let program = programs
@@ -212,9 +198,35 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
                 .find(|program| program.name == name)
                 .with_context(|| format!("no guest program is called {name}"))?;
             builder.build(std::slice::from_ref(program))?;
-            pack::root_task(builder, suite.name, &builder.programs_folder().join(name))
+            return pack::root_task(builder, suite.name, &builder.programs_folder().join(name));
         }
-    }
+    };
+    let root = &builder.workspace().root;
+    let additions: Vec<_> = containers
+        .iter()
+        .map(|(bundle, name)| {
+            Ok(Addition {
+                host: root.join(bundle),
+                guest: format!("containers/{name}").parse()?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    pack::system(
+        builder,
+        &Recipe {
+            name: suite.name,
+            description: &root.join(description),
+            search: &[],
+            additions: &additions,
+            texts: &Vec::from_iter(
+                suite
+                    .files
+                    .iter()
+                    .map(|(name, text)| (*name, (*text).to_owned())),
+            ),
+            tests: suite.programs,
+        },
+    )
 }
 
 /// Boots a system that fails, and compares what it prints.

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`Manager`] | `xos_protocol::manager` |
 //! | [`Factory`], [`Handle`] | `xos_protocol::factory` |
+//! | [`Container`], [`ContainerServer`] | `xos_protocol::container` |
 //! | [`Console`] | `xos_protocol::console` |
 //! | [`Timer`] | `xos_protocol::timer` |
 //!
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod console;
+mod container;
 mod factory;
 mod manager;
 mod port;
@@ -30,6 +32,7 @@ mod slots;
 mod timer;
 
 pub use console::Console;
+pub use container::{Buffer, Container, ContainerServer};
 pub use factory::{Factory, Handle};
 pub use manager::{Manager, Session};
 pub use port::{Answer, Port};

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs the cases, as a client of the container factory.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use sel4::cap;
+use sel4_microkit::{Channel, Handler, IoPort, NullHandler, panicking, protection_domain};
+use test_containers::{EAT, SERVE, TELL, WRITE};
+use xos_client::{Console, Container, Factory, Handle, Manager};
+use xos_image::console::{EXIT_FAILURE, EXIT_PORT, EXIT_SUCCESS};
+use xos_protocol::container::Stream;
+use xos_protocol::factory::Spec;
+use xos_protocol::manager::{Consent, Free, Open};
+use xos_protocol::slots::{domain, leaf};
+use xos_protocol::wire::MAX_BYTES;
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
+use xos_test_kit::{Case, Outcome, cases, check, check_eq};
+
+/// Identifiers of the system description.
+const MANAGER: Channel = Channel::new(0);
+const CONSOLE: Channel = Channel::new(1);
+
+/// Root slots: the session on the factory, and the handles of containers.
+const SESSION: u32 = domain::FIRST_FREE_ROOT;
+const HANDLES: u32 = SESSION + 1;
+
+/// The container that all cases run, with the stand-in as its server.
+const IMAGE: &str = "stand-in:box";
+
+#[protection_domain(heap_size = 64 * 1024)]
+fn init() -> impl Handler {
+    panicking::set_hook(&|info| {
+        xos_test_kit::panicked(format_args!("{info}"), &mut Screen(String::new()));
+        power_off(false)
+    });
+    let cases: &[Case<()>] = include!("../cases.rs");
+    let passed = xos_test_kit::run(cases, &mut (), &mut Screen(String::new()));
+    let _ = console().flush();
+    power_off(passed);
+    #[allow(unreachable_code, reason = "the entry wants a handler")]
+    NullHandler::new()
+}
+
+fn power_off(success: bool) -> ! {
+    let code = if success { EXIT_SUCCESS } else { EXIT_FAILURE };
+    let _ = IoPort::new(0).cap().ioport_out8(EXIT_PORT, code);
+    loop {
+        // The simulator ends here; without one, the host sees a machine that hangs.
+        core::hint::spin_loop();
+    }
+}
+
+fn endpoint(channel: Channel) -> cap::Endpoint {
+    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + channel.index() as u64)
+}
+
+fn console() -> Console {
+    Console::new(endpoint(CONSOLE))
+}
+
+fn manager() -> Manager {
+    Manager::new(endpoint(MANAGER))
+}
+
+/// The console, a line at a time: frames are not to be interrupted.
+struct Screen(String);
+
+impl fmt::Write for Screen {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.ends_with('\n') {
+            console().write(self.0.as_bytes()).map_err(|_| fmt::Error)?;
+            self.0.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The factory. It may still be on its way to be registered.
+fn factory() -> Factory {
+    let open = Open {
+        name: Name::new("container"),
+        slot: SESSION,
+        consent: Consent::default(),
+    };
+    loop {
+        match manager().open(&open) {
+            // There already, of a case before.
+            Ok(_) | Err(Error::BadSlot) => {
+                return Factory::new(cap::Endpoint::from_bits(leaf(SESSION)));
+            }
+            Err(_) => sel4::r#yield(),
+        }
+    }
+}
+
+fn spec<'a>(arguments: &'a str) -> Spec<'a> {
+    Spec {
+        image: IMAGE,
+        arguments,
+        ..Spec::default()
+    }
+}
+
+/// A container, with its handle in the first slot for handles but `number`.
+struct Made {
+    id: IcId,
+    container: Container,
+}
+
+fn create(number: u32, spec: &Spec<'_>) -> Result<Made> {
+    let slot = HANDLES + number;
+    let id = factory().create(slot, spec)?;
+    let container = Container::new(Handle::new(cap::Endpoint::from_bits(leaf(slot))));
+    Ok(Made { id, container })
+}
+
+impl Made {
+    fn start(&self) -> Result<()> {
+        self.container.handle().start()
+    }
+
+    /// All that it prints until its end.
+    fn output(&self) -> Result<String> {
+        let (mut from, mut text) = (0, Vec::new());
+        loop {
+            let mut buffer = [0; MAX_BYTES];
+            let log = self.container.log(from, true, &mut buffer)?;
+            if log.end {
+                return String::from_utf8(text).map_err(|_| Error::Unknown);
+            }
+            assert!(log.stream == Stream::Output && !log.lost);
+            text.extend_from_slice(log.bytes);
+            from = log.next;
+        }
+    }
+
+    /// Takes it away: how it ended.
+    fn remove(self) -> Result<ExitStatus> {
+        self.container.handle().kill()?;
+        self.container.handle().wait()
+    }
+}
+
+/// Runs a container of this command to its end: what it printed, and its status.
+fn run(arguments: &str) -> Result<(String, u8)> {
+    let made = create(0, &spec(arguments))?;
+    made.start()?;
+    let output = made.output()?;
+    let status = made.container.wait()?;
+    made.remove()?;
+    Ok((output, status))
+}
+
+fn a_container_reads_its_root_and_its_log_is_read_after_its_end(_: &mut ()) -> Outcome {
+    let made = create(0, &spec(""))?;
+    made.start()?;
+    check_eq!(made.container.wait()?, 0)?;
+    check_eq!(made.output()?, "one root for all\n")?;
+    check_eq!(made.remove()?, ExitStatus::Code(0))
+}
+
+fn a_command_that_is_given_takes_the_place_of_its_own(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{TELL}\0a\0b c\0");
+    let made = create(
+        0,
+        &Spec {
+            environment: "GREETING=bye\0MORE=1\0",
+            ..spec(&command)
+        },
+    )?;
+    made.start()?;
+    let output = made.output()?;
+    made.remove()?;
+    check_eq!(output, "a\nb c\nHOME=/\nGREETING=bye\nMORE=1\nbox\n")
+}
+
+fn its_state_is_that_of_the_runtime_specification(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{SERVE}\0");
+    let made = create(0, &spec(&command))?;
+    let status = |made: &Made| {
+        let mut buffer = [0; MAX_BYTES];
+        made.container.state(&mut buffer).map(ToString::to_string)
+    };
+    let id = made.id;
+    let expected = |status, pid: &str| {
+        alloc::format!(
+            r#"{{"ociVersion":"1.2.0","id":"{id}","status":"{status}",{pid}"bundle":"/containers/box"}}"#
+        )
+    };
+    let pid = alloc::format!(r#""pid":{id},"#);
+    check_eq!(status(&made)?, expected("created", &pid))?;
+    check_eq!(made.container.signal(15), Err(Error::BadState))?;
+    made.start()?;
+    check_eq!(status(&made)?, expected("running", &pid))?;
+    made.container.signal(15)?;
+    made.container.wait()?;
+    check_eq!(status(&made)?, expected("stopped", ""))?;
+    check_eq!(made.remove()?, ExitStatus::Code(143))
+}
+
+fn a_signal_from_outside_ends_it_as_a_shell_tells_it(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{SERVE}\0");
+    for signal in [2, 9] {
+        let made = create(0, &spec(&command))?;
+        made.start()?;
+        made.container.signal(signal)?;
+        check_eq!(made.container.wait()?, 128 + signal)?;
+        made.remove()?;
+    }
+    Ok(())
+}
+
+fn a_program_is_run_in_a_running_container(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{SERVE}\0");
+    let made = create(0, &spec(&command))?;
+    check_eq!(made.container.exec("ls\0", "", ""), Err(Error::BadState))?;
+    made.start()?;
+    let number = made.container.exec("ls\0-l\0/\0", "", "")?;
+    check_eq!(made.container.exec_wait(number)?, 3)?;
+    check_eq!(made.container.exec_wait(number), Err(Error::Gone))?;
+    made.remove()?;
+    Ok(())
+}
+
+fn a_root_cannot_be_written(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{WRITE}\0");
+    let (output, status) = run(&command)?;
+    check_eq!(output, "")?;
+    check_eq!(status, 139)?;
+    // And is what it was.
+    check_eq!(run("")?.0, "one root for all\n")
+}
+
+fn free() -> Result<Free> {
+    manager().free()
+}
+
+fn containers_of_one_image_share_its_memory(_: &mut ()) -> Outcome {
+    // The image is there, of the cases before; ten more of it together take no more than their budgets.
+    let before = free()?;
+    let mut all = Vec::new();
+    for number in 0..10 {
+        let made = create(number, &spec(""))?;
+        made.start()?;
+        all.push(made);
+    }
+    for made in &all {
+        check_eq!(made.output()?, "one root for all\n")?;
+    }
+    let used = before.bytes - free()?.bytes;
+    check!(used < 10 << 20, "ten containers take {used} bytes")?;
+    for made in all {
+        made.remove()?;
+    }
+    check_eq!(free()?.bytes, before.bytes)
+}
+
+fn a_container_has_no_more_memory_than_its_budget(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{EAT}\0");
+    let before = free()?;
+    // Of its 4 MiB, some are the server's own.
+    let (_, got) = run(&command)?;
+    check!((1..4).contains(&got), "it got {got} MiB")?;
+    check_eq!(free()?.bytes, before.bytes)
+}
+
+fn a_container_that_is_killed_is_gone_with_all_that_it_cost(_: &mut ()) -> Outcome {
+    let command = alloc::format!("{SERVE}\0");
+    let before = free()?;
+    for _ in 0..20 {
+        let made = create(0, &spec(&command))?;
+        made.start()?;
+        check_eq!(made.remove()?, ExitStatus::Killed)?;
+    }
+    let after = free()?;
+    check_eq!(
+        (after.bytes, after.slots, after.ics),
+        (before.bytes, before.slots, before.ics)
+    )
+}
+
+fn what_is_no_container_is_refused(_: &mut ()) -> Outcome {
+    for (image, error) in [
+        ("stand-in:none", Error::NoImage),
+        ("stand-in:../box", Error::NoImage),
+        ("none:box", Error::NoImage),
+        ("", Error::NoImage),
+    ] {
+        let spec = Spec {
+            image,
+            ..Spec::default()
+        };
+        check_eq!(create(0, &spec).err(), Some(error))?;
+    }
+    let wrong = Spec {
+        environment: "no assignment\0",
+        ..spec("")
+    };
+    check_eq!(create(0, &wrong).err(), Some(Error::Malformed))
+}
