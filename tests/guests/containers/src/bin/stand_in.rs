@@ -35,10 +35,7 @@ fn bytes(span: Span) -> &'static [u8] {
 
 fn main() -> i32 {
     let mut buffer = [0; 4096];
-    match FACTORY
-        .describe(&mut buffer)
-        .map(|bytes| Setup::read(bytes))
-    {
+    match FACTORY.describe(&mut buffer).map(Setup::read) {
         Ok(Ok(setup)) => run(&setup).unwrap_or(CONFUSED),
         _ => CONFUSED,
     }
