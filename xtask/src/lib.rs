@@ -35,4 +35,5 @@ pub mod symbols;
 pub mod test;
 pub mod tree;
 pub mod tty;
+pub mod userland;
 pub mod workspace;

@@ -6,7 +6,8 @@ use crate::kernel;
 use crate::sim::{Machine, SimError, Simulator};
 use crate::symbols::Symbols;
 use crate::tree::{Addition, Tree};
-use crate::workspace::{Program, Role, progress};
+use crate::userland;
+use crate::workspace::{Program, Role, progress, root};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +18,8 @@ use xos_sdf::System;
 /// The name of the initial file tree in system descriptions: the `prefill_path` of the region that
 /// holds it.
 pub const TREE_FILE: &str = "files.tar";
+/// The system that users live in.
+const DEFAULT_SYSTEM: &str = "system.xml";
 /// Names within the folder.
 const KERNEL: &str = "kernel.elf";
 const ROOT_TASK: &str = "root-task.elf";
@@ -140,6 +143,9 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
                     guest,
                 })?;
             }
+        }
+        if description == root().join(DEFAULT_SYSTEM) {
+            userland::add(&mut tree)?;
         }
         let file = folder.join(TREE_FILE);
         let out =

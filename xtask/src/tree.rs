@@ -173,6 +173,7 @@ impl FromStr for Addition {
 #[derive(Debug)]
 enum Content {
     Bytes(Vec<u8>),
+    Link(String),
     File { path: PathBuf, executable: bool },
 }
 
@@ -197,6 +198,11 @@ impl Tree {
     /// Puts bytes into the tree.
     pub fn add_bytes(&mut self, guest: GuestPath, bytes: Vec<u8>) -> Result<(), TreeError> {
         self.insert(guest, Content::Bytes(bytes))
+    }
+
+    /// Puts a symbolic link into the tree.
+    pub fn add_link(&mut self, guest: GuestPath, to: &str) -> Result<(), TreeError> {
+        self.insert(guest, Content::Link(to.to_owned()))
     }
 
     /// Puts a file of the host, or all files of a folder, into the tree; a container where the guest's
@@ -297,7 +303,14 @@ impl Tree {
     pub fn write(&self, out: impl Write) -> Result<(), TreeError> {
         let mut archive = tar::Builder::new(out);
         for (guest, content) in &self.files {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::Regular);
             let (mode, data) = match content {
+                Content::Link(to) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_link_name(to).map_err(TreeError::Archive)?;
+                    (0o777, Vec::new())
+                }
                 Content::Bytes(bytes) => (0o644, bytes.clone()),
                 Content::File { path, executable } => {
                     let mut data = Vec::new();
@@ -310,8 +323,6 @@ impl Tree {
                     (if *executable { 0o755 } else { 0o644 }, data)
                 }
             };
-            let mut header = tar::Header::new_ustar();
-            header.set_entry_type(tar::EntryType::Regular);
             header.set_mode(mode);
             header.set_size(data.len() as u64);
             header.set_mtime(0);
@@ -466,6 +477,17 @@ mod tests {
             tree(&["d", "b/c", "a"]).unwrap(),
         );
         assert_eq!(archive(&one), archive(&two));
+    }
+
+    #[test]
+    fn links_are_links_in_the_archive() {
+        let mut tree = Tree::new();
+        tree.add_link(path("bin/sh"), "/bin/busybox").unwrap();
+        let archive = archive(&tree);
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let to = entry.link_name().unwrap().unwrap();
+        assert_eq!(to.to_str(), Some("/bin/busybox"));
     }
 
     #[test]
