@@ -63,6 +63,11 @@ impl Space {
         self.bell
     }
 
+    /// The root CNode, as destination of [`untyped_retype`](cap::Untyped::untyped_retype).
+    pub fn node_of_root(self) -> AbsoluteCPtr {
+        cap::CNode::from_bits(self.root).absolute_cptr_for_self()
+    }
+
     /// The root slot `slot`, for CNode operations.
     pub fn slot(self, slot: u32) -> AbsoluteCPtr {
         cap::CNode::from_bits(self.root)
