@@ -38,7 +38,12 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | [`mm`] | address spaces: mappings, pages, copy on write |
-//! | [`wait`] | who waits for what |
+//! | [`wait`], [`futex`], [`timers`] | who waits for what |
+//! | [`signal`] | what is pending, and what is done about it |
+//! | [`task`], [`server`] | processes and threads, and everything that happens to them |
+//! | [`elf`], [`boot`] | programs, and the first of them |
+//! | [`syscall`] | from a call's number to what does it |
+//! | [`kernel`] | what is needed of the machine |
 //! | [`vfs`] | what paths name, who may, file systems: tmpfs and `/proc` |
 //! | [`file`](mod@file) | open files, and what calls do with them |
 //! | [`pipe`], [`event`], [`socket`], [`poll`], [`tty`] | what can be open besides files |
@@ -49,18 +54,28 @@
 
 extern crate alloc;
 
+pub mod boot;
 pub mod buffer;
 pub mod credentials;
+pub mod elf;
 pub mod errno;
 pub mod event;
 pub mod file;
 pub mod flow;
+pub mod futex;
 pub mod id;
+pub mod kernel;
+pub mod machine_api;
 pub mod mm;
 pub mod pages;
 pub mod pipe;
 pub mod poll;
+pub mod server;
+pub mod signal;
 pub mod socket;
+pub mod syscall;
+pub mod task;
+pub mod timers;
 pub mod tty;
 pub mod vfs;
 pub mod wait;

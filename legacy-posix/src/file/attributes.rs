@@ -89,6 +89,25 @@ impl Files {
         self.target_attributes(call, target)
     }
 
+    /// The file that a path names, to be executed.
+    ///
+    /// # Errors
+    /// As for [`Files::fstatat`]; `EACCES` for what is no file of a file system.
+    pub fn file_at(
+        &self,
+        call: &mut Call,
+        directory: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<Node> {
+        let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+        let empty = flags & AT_EMPTY_PATH != 0;
+        match self.target(call, directory, path, follow, empty)? {
+            Target::Node(node) => Ok(node),
+            Target::Open(open) => self.descriptors.get(open).node.ok_or(Errno::ACCES),
+        }
+    }
+
     /// `fstat`.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 //! What processes have of files, and share: descriptor tables, places, mappings.
 
 use super::{Files, Place, PlaceId, Request, Table, TableId};
-use crate::vfs::{Call, Node};
-use crate::{Pages, ProcessId, ThreadId};
+use crate::vfs::device::NoProcesses;
+use crate::vfs::{Call, Env, Node, Rights, Time};
+use crate::{Credentials, Errno, Pages, ProcessId, Result, ThreadId};
+use linux_raw_sys::general::S_IFREG;
 
 impl Files {
     /// An empty table, for a first process.
@@ -130,6 +132,43 @@ impl Files {
     pub fn map(&mut self, node: Node) {
         self.vfs.hold(node);
         *self.mapped.entry(node).or_insert(0) += 1;
+    }
+
+    /// A regular file without a name, of so many zero bytes, that is mapped once: what shared anonymous
+    /// memory is.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn create_nameless(&mut self, pages: &mut dyn Pages, bytes: u64) -> Result<Node> {
+        let nobody = Credentials::root();
+        let root = self.root();
+        let (system, mounts) = self.vfs.split(root.fs);
+        let env = &mut Env {
+            pages,
+            processes: &NoProcesses,
+            descriptors: &self.descriptors,
+            terminals: &self.terminals,
+            mounts,
+            process: ProcessId::INIT,
+            credentials: &nobody,
+            now: Time::default(),
+        };
+        let rights = Rights {
+            mode: S_IFREG | 0o600,
+            uid: 0,
+            gid: 0,
+        };
+        let no_room = |_| Errno::NOMEM;
+        let ino = system.create_unnamed(env, rights).map_err(no_room)?;
+        let node = Node { fs: root.fs, ino };
+        system.hold(ino);
+        let sized = system.resize(env, ino, bytes).map_err(no_room);
+        if sized.is_err() {
+            system.release(env.pages, ino);
+        }
+        sized?;
+        *self.mapped.entry(node).or_insert(0) += 1;
+        Ok(node)
     }
 
     /// Once less.

@@ -11,6 +11,7 @@ use super::{
     Protection, Resources, page_number,
 };
 use crate::errno::{Errno, Result};
+use crate::pages::Page;
 
 /// Where a mapping is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,7 +145,7 @@ impl AddressSpace {
                 r.files.hold(file);
                 Some((file, first))
             }
-            None if map.shared => Some((r.files.nameless(length)?, 0)),
+            None if map.shared => Some((r.files.nameless(r.pages, length)?, 0)),
             None => None,
         };
         self.insert(
@@ -162,6 +163,30 @@ impl AddressSpace {
             },
         );
         Ok(start)
+    }
+
+    /// Maps one frame, which is not the program's to change.
+    ///
+    /// # Errors
+    /// Those of [`AddressSpace::map`].
+    pub fn map_page(&mut self, r: &mut Resources<'_>, address: u64, page: Page) -> Result<()> {
+        let protection = Protection::READ | Protection::EXECUTE;
+        let map = Map {
+            length: PAGE_BYTES,
+            protection,
+            most: protection,
+            place: Place::Free(address),
+            ..Map::default()
+        };
+        self.map(r, &map)?;
+        r.pages.hold(page);
+        let entry = Entry {
+            page,
+            slot: None,
+            writable: false,
+        };
+        self.table.insert(page_number(address), entry);
+        Ok(())
     }
 
     /// Unmaps whatever is mapped in a range.

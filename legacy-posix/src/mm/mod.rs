@@ -99,9 +99,8 @@ pub trait Paging {
     fn unmap(&mut self, space: Space, slot: Slot);
 }
 
-/// A file that is mapped, as the file layer names it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FileId(pub u32);
+/// A file that is mapped.
+pub use crate::vfs::Node as FileId;
 
 /// What the file layer does for mappings.
 pub trait Mappable {
@@ -119,7 +118,7 @@ pub trait Mappable {
     ///
     /// # Errors
     /// [`Errno::NOMEM`](crate::Errno::NOMEM).
-    fn nameless(&mut self, bytes: u64) -> Result<FileId>;
+    fn nameless(&mut self, pages: &mut dyn Pages, bytes: u64) -> Result<FileId>;
 
     /// One more mapping of the file: it stays when all names and descriptors have gone.
     fn hold(&mut self, file: FileId);

@@ -88,13 +88,16 @@ impl MappedFiles {
             map.insert(index as u64, page);
         }
         self.files.push((bytes.len() as u64, 1, map));
-        FileId(self.files.len() as u32 - 1)
+        FileId {
+            fs: 0,
+            ino: self.files.len() as u64 - 1,
+        }
     }
 }
 
 impl Mappable for MappedFiles {
     fn page(&mut self, pages: &mut dyn Pages, file: FileId, index: u64) -> Result<Page> {
-        let (length, holders, map) = &mut self.files[file.0 as usize];
+        let (length, holders, map) = &mut self.files[file.ino as usize];
         assert_ne!(*holders, 0);
         if index >= length.div_ceil(PAGE as u64) {
             return Err(Errno::FAULT);
@@ -112,22 +115,25 @@ impl Mappable for MappedFiles {
     }
 
     fn page_if_present(&mut self, pages: &mut dyn Pages, file: FileId, index: u64) -> Option<Page> {
-        let page = *self.files[file.0 as usize].2.get(&index)?;
+        let page = *self.files[file.ino as usize].2.get(&index)?;
         pages.hold(page);
         Some(page)
     }
 
-    fn nameless(&mut self, bytes: u64) -> Result<FileId> {
+    fn nameless(&mut self, _: &mut dyn Pages, bytes: u64) -> Result<FileId> {
         self.files.push((bytes, 1, BTreeMap::new()));
-        Ok(FileId(self.files.len() as u32 - 1))
+        Ok(FileId {
+            fs: 0,
+            ino: self.files.len() as u64 - 1,
+        })
     }
 
     fn hold(&mut self, file: FileId) {
-        self.files[file.0 as usize].1 += 1;
+        self.files[file.ino as usize].1 += 1;
     }
 
     fn release(&mut self, pages: &mut dyn Pages, file: FileId) {
-        let (_, holders, map) = &mut self.files[file.0 as usize];
+        let (_, holders, map) = &mut self.files[file.ino as usize];
         *holders -= 1;
         if *holders == 0 {
             for page in core::mem::take(map).into_values() {

@@ -156,7 +156,7 @@ impl AddressSpace {
         let (start, mapping) = self.reach(address, access)?;
         let number = page_number(address);
         self.supply(r, number, start, &mapping, access == Access::Write)?;
-        self.show(r, number, &mapping)?;
+        self.show(r, number, &mapping, true)?;
         self.show_around(r, number, start, &mapping);
         Ok(())
     }
@@ -252,7 +252,14 @@ impl AddressSpace {
     }
 
     /// Has the kernel map a page that is in the table, with all rights that it can have.
-    fn show(&mut self, r: &mut Resources<'_>, number: u64, mapping: &Mapping) -> Result<(), Trap> {
+    /// With `evict`, other pages make room for it if there is none.
+    fn show(
+        &mut self,
+        r: &mut Resources<'_>,
+        number: u64,
+        mapping: &Mapping,
+        evict: bool,
+    ) -> Result<(), Trap> {
         let Some(entry) = self.table.get_mut(number) else {
             return Ok(());
         };
@@ -261,12 +268,21 @@ impl AddressSpace {
         match entry.slot {
             None => {
                 let address = number * PAGE_BYTES;
-                let slot = r
-                    .kernel
-                    .map(self.space, address, entry.page, writable)
-                    .map_err(|_| Trap::NoMemory)?;
-                entry.slot = Some(slot);
-                entry.writable = writable;
+                let page = entry.page;
+                let slot = match r.kernel.map(self.space, address, page, writable) {
+                    Ok(slot) => slot,
+                    Err(_) if !evict => return Err(Trap::NoMemory),
+                    Err(_) => {
+                        self.hide_all(r);
+                        r.kernel
+                            .map(self.space, address, page, writable)
+                            .map_err(|_| Trap::NoMemory)?
+                    }
+                };
+                if let Some(entry) = self.table.get_mut(number) {
+                    entry.slot = Some(slot);
+                    entry.writable = writable;
+                }
             }
             Some(slot) if writable != entry.writable => {
                 r.kernel.protect(self.space, slot, writable);
@@ -275,6 +291,18 @@ impl AddressSpace {
             Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Takes back all that the kernel maps: it has no room for more. What is needed is mapped again when it
+    /// is touched.
+    fn hide_all(&mut self, r: &mut Resources<'_>) {
+        let space = self.space;
+        self.table.each_mut(0..page_number(END) + 1, |_, entry| {
+            if let Some(slot) = entry.slot.take() {
+                r.kernel.unmap(space, slot);
+                entry.writable = false;
+            }
+        });
     }
 
     /// Maps what is there around a page.
@@ -300,7 +328,7 @@ impl AddressSpace {
                 }
             }
             // What is not mapped now is mapped when it is touched.
-            if self.show(r, near, mapping).is_err() {
+            if self.show(r, near, mapping, false).is_err() {
                 return;
             }
         }
@@ -354,7 +382,7 @@ impl AddressSpace {
             .map_err(fault)?;
         if new {
             // The program is going to look at it. If this fails, it is mapped when it does.
-            let _ = self.show(r, number, &mapping);
+            let _ = self.show(r, number, &mapping, false);
         }
         Ok(page)
     }

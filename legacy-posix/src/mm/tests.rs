@@ -340,6 +340,28 @@ fn when_memory_runs_out_the_one_who_touches_it_is_told() {
 }
 
 #[test]
+fn more_can_be_mapped_than_the_kernel_has_room_for() {
+    let mut w = World::new();
+    w.kernel.limit = Some(3);
+    let mut mm = AddressSpace::new(Space(1));
+    mm.map(&mut w.r(), &anonymous(A, 10)).unwrap();
+    for round in 0..2 {
+        for page in 0..10 {
+            let at = A + page * PAGE_BYTES;
+            let before = if round == 0 { 0 } else { page as u8 };
+            assert_eq!(w.load(&mut mm, at), Ok(before));
+            w.store(&mut mm, at, page as u8).unwrap();
+        }
+    }
+    w.kernel.limit = Some(0);
+    let hidden = w.kernel.mapped.len();
+    assert!(hidden <= 3);
+    let more = A + 20 * PAGE_BYTES;
+    mm.map(&mut w.r(), &anonymous(more, 1)).unwrap();
+    assert_eq!(w.load(&mut mm, more), Err(Trap::NoMemory));
+}
+
+#[test]
 fn advice_drops_pages_and_says_what_children_get() {
     let mut w = World::new();
     let mut mm = AddressSpace::new(Space(1));

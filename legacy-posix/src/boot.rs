@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! From an archive and a program's name to a server whose first process is about to run.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use crate::file::{Files, Limits, Moved};
+use crate::kernel::Kernel;
+use crate::pages::Pages;
+use crate::server::Server;
+use crate::server::exec::Start;
+use crate::server::glue::time;
+use crate::vfs::archive::ArchiveError;
+use crate::{Errno, Result};
+
+/// What a server begins with.
+pub struct Boot<'a> {
+    /// The initial tree: a tar archive.
+    pub archive: &'a [u8],
+    /// The first program: its path, and all its arguments, of which the first is its own name.
+    pub program: Vec<Vec<u8>>,
+    /// `NAME=value` each.
+    pub environment: Vec<Vec<u8>>,
+}
+
+/// Why there is no server.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BootError {
+    /// The archive cannot be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// No program is named.
+    #[error("no program is named")]
+    NoProgram,
+    /// Something else.
+    #[error("{what}: {errno}")]
+    Step {
+        /// What.
+        what: String,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// Of the frames, what files of the initial tree and `/tmp` may have: three quarters.
+const FILES: (usize, usize) = (3, 4);
+/// What the first process finds in its environment if nobody says otherwise.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("HOME", "/root"),
+    ("TERM", "linux"),
+    ("USER", "root"),
+];
+
+/// Starts a server.
+///
+/// # Errors
+/// [`BootError`].
+pub fn start<K: Kernel, P: Pages>(
+    mut kernel: K,
+    mut pages: P,
+    boot: Boot<'_>,
+) -> Result<Server<K, P>, BootError> {
+    let path = boot.program.first().cloned().ok_or(BootError::NoProgram)?;
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&kernel.random().to_le_bytes());
+    }
+    let now = time(kernel.epoch().saturating_add(kernel.now()));
+    let (_, all) = pages.available();
+    let limits = Limits {
+        frames: all / FILES.1 * FILES.0,
+        ..Limits::default()
+    };
+    let mut files = Files::new(limits, seed, now);
+    files.load(&mut pages, boot.archive, now)?;
+    let table = files.create_table();
+    let place = files.create_place(files.root(), 0o022);
+    let mut server = Server::new(kernel, pages, files);
+    let step = |what: &str| {
+        let what = String::from(what);
+        move |errno| BootError::Step { what, errno }
+    };
+    let thread = server
+        .make_init(table, place)
+        .map_err(step("the first process cannot be made"))?;
+    server
+        .with_files(thread, |files, call| files.mount_system(call))
+        .map_err(step("/dev and /proc cannot be mounted"))?;
+    server.make_console();
+    server
+        .with_files(thread, |files, call| {
+            let opened = files.openat(call, linux::AT_FDCWD, b"/dev/console", linux::O_RDWR, 0)?;
+            debug_assert_eq!(opened, Moved::Done(0));
+            files.dup(call, 0, 0, false)?;
+            files.dup(call, 0, 0, false)?;
+            Ok(())
+        })
+        .map_err(step("the console cannot be opened"))?;
+    let mut environment = boot.environment;
+    for (name, value) in ENVIRONMENT {
+        let prefix = alloc::format!("{name}=").into_bytes();
+        if !environment
+            .iter()
+            .any(|variable| variable.starts_with(&prefix))
+        {
+            environment.push(alloc::format!("{name}={value}").into_bytes());
+        }
+    }
+    let (path, found) = find(&mut server, thread, path);
+    let start = Start {
+        directory: linux::AT_FDCWD,
+        path: path.clone(),
+        flags: 0,
+        arguments: boot.program,
+        environment,
+    };
+    let text = String::from_utf8_lossy(&path).into_owned();
+    found
+        .and_then(|()| server.execute(thread, start))
+        .map_err(|errno| BootError::Step { what: text, errno })?;
+    server.settle();
+    Ok(server)
+}
+
+/// Where a program is, which is looked for as a shell looks for commands.
+fn find<K: Kernel, P: Pages>(
+    server: &mut Server<K, P>,
+    thread: crate::ThreadId,
+    name: Vec<u8>,
+) -> (Vec<u8>, Result<()>) {
+    if name.contains(&b'/') {
+        return (name, Ok(()));
+    }
+    for directory in [
+        "/usr/local/bin/",
+        "/usr/sbin/",
+        "/usr/bin/",
+        "/sbin/",
+        "/bin/",
+    ] {
+        let path = [directory.as_bytes(), &name].concat();
+        let is_there = server.with_files(thread, |files, call| {
+            files.faccessat2(call, linux::AT_FDCWD, &path, 1, 0)
+        });
+        if is_there.is_ok() {
+            return (path, Ok(()));
+        }
+    }
+    (name, Err(Errno::NOENT))
+}

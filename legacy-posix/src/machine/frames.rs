@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The pool of frames: regions of the server's budget, which the manager maps in its address space one
+//! behind the other, so that a frame's number and its address are one.
+
+use alloc::vec::Vec;
+use core::ptr;
+
+use legacy_posix::{Errno, PAGE, Page, Pages, Result};
+use xos::protocol::Subject;
+use xos::protocol::manager::{RegionCreate, Rights, Share};
+
+/// Where the first frame is mapped; nobody else puts anything there.
+const BASE: usize = 0x6000_0000_0000;
+/// Frames of a region.
+pub const STEP: u32 = 1024;
+/// Root slots of the nodes with the frames: one for 256.
+pub const FIRST_PLACE: u32 = 1024;
+const PLACES_PER_STEP: u32 = STEP / 256;
+/// Regions at most: root slots end.
+const MAX_STEPS: u32 = (4096 - FIRST_PLACE) / PLACES_PER_STEP - 1;
+/// Of the budget, what is left for ICs and for what the manager takes for mapping frames.
+const RESERVE: u64 = 8;
+
+/// The pool.
+pub struct Frames {
+    /// How many hold each frame that was made.
+    holders: Vec<u32>,
+    free: Vec<u32>,
+    /// Frames that were made and never used: they are zero.
+    fresh: u32,
+    /// Frames that there may be.
+    most: u32,
+}
+
+/// The capability of a frame: root slot of its node, and index.
+pub const fn place(page: Page) -> (u32, u32) {
+    (FIRST_PLACE + page.0 / 256, page.0 % 256)
+}
+
+impl Frames {
+    /// A pool without frames, as large as the budget allows.
+    pub fn new() -> xos::Result<Self> {
+        let budget = xos::manager()
+            .budget(Subject::Myself)
+            .map_err(|why| xos::Error::new(xos::Tried::Manager, why))?;
+        let left = budget.quota.saturating_sub(budget.spent);
+        let most = (left - left / RESERVE).min(u64::from(MAX_STEPS * STEP));
+        Ok(Self {
+            holders: Vec::new(),
+            free: Vec::new(),
+            fresh: 0,
+            most: most as u32 / STEP * STEP,
+        })
+    }
+
+    fn address(page: Page) -> *mut u8 {
+        (BASE + page.0 as usize * PAGE) as *mut u8
+    }
+
+    /// The bytes from `offset` to `offset + length` of a frame that is in use.
+    fn bytes(&self, page: Page, offset: usize, length: usize) -> *mut u8 {
+        assert!(self.holders[page.0 as usize] != 0 && offset + length <= PAGE);
+        // SAFETY: within the frame, which is mapped.
+        unsafe { Self::address(page).add(offset) }
+    }
+
+    /// Makes more frames.
+    fn grow(&mut self) -> Result<()> {
+        let made = self.holders.len() as u32;
+        if made >= self.most {
+            return Err(Errno::NOMEM);
+        }
+        let manager = xos::manager();
+        let region = manager
+            .region_create(&RegionCreate {
+                payer: None,
+                pages: STEP,
+                large: false,
+                place: FIRST_PLACE + made / 256,
+            })
+            .map_err(|_| Errno::NOMEM)?;
+        let shared = manager.share(&Share {
+            region,
+            target: Subject::Myself,
+            address: Self::address(Page(made)) as u64,
+            rights: Rights::RW,
+        });
+        if shared.is_err() {
+            let _ = manager.region_destroy(region);
+            return Err(Errno::NOMEM);
+        }
+        self.holders.resize((made + STEP) as usize, 0);
+        Ok(())
+    }
+
+    /// A frame whose contents are anything, or zeroes: which.
+    fn take(&mut self) -> Result<(Page, bool)> {
+        let (number, zero) = match self.free.pop() {
+            Some(number) => (number, false),
+            None => {
+                if self.fresh as usize == self.holders.len() {
+                    self.grow()?;
+                }
+                self.fresh += 1;
+                (self.fresh - 1, true)
+            }
+        };
+        self.holders[number as usize] = 1;
+        Ok((Page(number), zero))
+    }
+}
+
+impl Pages for Frames {
+    fn allocate(&mut self) -> Result<Page> {
+        let (page, zero) = self.take()?;
+        if !zero {
+            self.zero(page, 0, PAGE);
+        }
+        Ok(page)
+    }
+
+    fn duplicate(&mut self, page: Page) -> Result<Page> {
+        let (copy, _) = self.take()?;
+        self.copy(page, 0, copy, 0, PAGE);
+        Ok(copy)
+    }
+
+    fn hold(&mut self, page: Page) {
+        self.holders[page.0 as usize] += 1;
+    }
+
+    fn release(&mut self, page: Page) {
+        let holders = &mut self.holders[page.0 as usize];
+        *holders -= 1;
+        if *holders == 0 {
+            self.free.push(page.0);
+        }
+    }
+
+    fn holders(&self, page: Page) -> u32 {
+        self.holders[page.0 as usize]
+    }
+
+    fn read(&self, page: Page, offset: usize, into: &mut [u8]) {
+        let from = self.bytes(page, offset, into.len());
+        // SAFETY: the range is in a frame; a program that maps it too does not run meanwhile, or changes
+        // bytes that are copied once and trusted by nobody.
+        unsafe { ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) }
+    }
+
+    fn write(&mut self, page: Page, offset: usize, from: &[u8]) {
+        let to = self.bytes(page, offset, from.len());
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
+    }
+
+    fn zero(&mut self, page: Page, offset: usize, length: usize) {
+        let to = self.bytes(page, offset, length);
+        if (offset | length).is_multiple_of(8) {
+            // SAFETY: as above; words, since an emulator counts each step of filling.
+            unsafe { ptr::write_bytes(to.cast::<u64>(), 0, length / 8) }
+        } else {
+            // SAFETY: as above.
+            unsafe { ptr::write_bytes(to, 0, length) }
+        }
+    }
+
+    fn copy(&mut self, from: Page, offset: usize, to: Page, to_offset: usize, length: usize) {
+        let from = self.bytes(from, offset, length);
+        let to = self.bytes(to, to_offset, length);
+        // SAFETY: both ranges are in frames; they may overlap.
+        unsafe { ptr::copy(from, to, length) }
+    }
+
+    fn available(&self) -> (usize, usize) {
+        let left = self.most - self.fresh + self.free.len() as u32;
+        (left as usize, self.most as usize)
+    }
+}

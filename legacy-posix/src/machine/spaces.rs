@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Address spaces of programs: ICs that are composed of their parts here.
+//!
+//! An IC's parts node has 256 slots. The first ones are the manager's; the others are for what is made
+//! of the IC's own memory (paging structures, further executions) and for copies of frames that are
+//! mapped in it. When they are used up, the IC gets another node of 256.
+//!
+//! An IC that is not needed any more is kept for the next process: what costs most of making one, the
+//! objects themselves, is saved.
+
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
+use legacy_posix::kernel::Execution;
+use legacy_posix::mm::{Slot, Space as SpaceId};
+use legacy_posix::{Errno, Page, Result};
+use sel4::cap::{Endpoint, Tcb};
+use sel4::{
+    CNodeCapData, CPtr, Cap, CapRights, ObjectBlueprint, ObjectBlueprintX64, ObjectBlueprintX86,
+    VmAttributes, cap, cap_type,
+};
+use xos::protocol::manager::{Create, Grow, PAGE};
+use xos::protocol::slots::{NODE_BITS, leaf, node_guard, parts};
+use xos::protocol::{IcId, Name};
+use xos::server::Space;
+
+use crate::frames;
+use crate::kernel::{CSPACE_RADIX, badge_of};
+
+/// The program's own root slots.
+const OWN: Space = Space::ic(CSPACE_RADIX);
+/// Root slots of nodes of ICs.
+const FIRST_NODE: u32 = 128;
+const NODES: u32 = frames::FIRST_PLACE - FIRST_NODE;
+/// Root slot that is empty between any two calls.
+const STAGING: u32 = 127;
+/// Radix of a node.
+const RADIX: u32 = 8;
+const SLOTS: u32 = 1 << RADIX;
+/// Radix of an IC's CSpace: room for the faults of a few threads.
+const FAULTS_RADIX: u32 = 4;
+/// The first slot in it that is ours.
+const FIRST_FAULT: u32 = 4;
+/// Pages of untyped memory that an IC begins with: paging structures of a small program.
+const FIRST_PAGES: u32 = 16;
+/// Pages that an IC may take at most. They are reserved from the start, so they are few: one that maps more
+/// than there is room for has what it maps exchanged.
+const MOST_PAGES: u32 = 256;
+/// The same priority as apps and this server.
+const PRIORITY: u64 = 100;
+/// ICs that are kept.
+const MAX_KEPT: usize = 16;
+/// One that has become larger is not kept.
+const MAX_KEPT_PAGES: u32 = 64;
+
+/// 256 slots.
+struct Node {
+    place: u32,
+    /// Slots with something that stays.
+    fixed: [u64; 4],
+    /// Slots with a frame.
+    frames: [u64; 4],
+}
+
+impl Node {
+    fn free(&self) -> Option<u32> {
+        (0..4).find_map(|i| {
+            let free = !(self.fixed[i] | self.frames[i]);
+            (free != 0).then(|| i as u32 * 64 + free.trailing_zeros())
+        })
+    }
+}
+
+fn set(bits: &mut [u64; 4], index: u32) {
+    bits[index as usize / 64] |= 1 << (index % 64);
+}
+
+fn clear(bits: &mut [u64; 4], index: u32) {
+    bits[index as usize / 64] &= !(1 << (index % 64));
+}
+
+struct IcRecord {
+    id: IcId,
+    nodes: Vec<Node>,
+    /// The piece of untyped memory that is being used up, by its slot in the parts node.
+    untyped: Option<u32>,
+    /// Pages that it has got.
+    pages: u32,
+    /// Executions that stand still and are nobody's.
+    idle: Vec<Execution>,
+    /// Executions that it has.
+    executions: Vec<Execution>,
+    /// Fault capabilities that were made for it.
+    faults: u32,
+    /// The node with those that its CSpace has no room for: where it lies.
+    more_faults: (u32, u32),
+}
+
+struct ExecutionRecord {
+    space: u32,
+    /// CPtr of the TCB.
+    tcb: u64,
+}
+
+/// All address spaces.
+pub struct Spaces {
+    endpoint: Endpoint,
+    ics: Vec<Option<IcRecord>>,
+    free_ics: Vec<u32>,
+    kept: Vec<u32>,
+    executions: Vec<Option<ExecutionRecord>>,
+    free_executions: Vec<u32>,
+    free_nodes: Vec<u32>,
+    next_node: u32,
+}
+
+impl Spaces {
+    /// None; faults go to `endpoint`.
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            ics: Vec::new(),
+            free_ics: Vec::new(),
+            kept: Vec::new(),
+            executions: Vec::new(),
+            free_executions: Vec::new(),
+            free_nodes: Vec::new(),
+            next_node: 0,
+        }
+    }
+
+    fn ic(&mut self, space: SpaceId) -> Result<&mut IcRecord> {
+        let record = self.ics.get_mut(space.0 as usize);
+        record.and_then(Option::as_mut).ok_or(Errno::NOMEM)
+    }
+
+    fn take_node(&mut self) -> Result<u32> {
+        if let Some(place) = self.free_nodes.pop() {
+            return Ok(place);
+        }
+        if self.next_node == NODES {
+            return Err(Errno::NOMEM);
+        }
+        self.next_node += 1;
+        Ok(FIRST_NODE + self.next_node - 1)
+    }
+
+    /// An address space with nothing in it.
+    pub fn create(&mut self) -> Result<SpaceId> {
+        if let Some(kept) = self.kept.pop() {
+            return Ok(SpaceId(kept));
+        }
+        let place = self.take_node()?;
+        let made = xos::manager().create(&Create {
+            payer: None,
+            place,
+            handle: 0,
+            session: false,
+            memory: FIRST_PAGES,
+            quota: MOST_PAGES,
+            ics: 0,
+            parts_radix: RADIX,
+            cspace_radix: FAULTS_RADIX,
+        });
+        let created = match made {
+            Ok(created) => created,
+            Err(_) => {
+                self.free_nodes.push(place);
+                return Err(Errno::AGAIN);
+            }
+        };
+        let _ = xos::manager().annotate(created.id, Name::new("linux"));
+        let mut first = Node {
+            place,
+            fixed: [0; 4],
+            frames: [0; 4],
+        };
+        for slot in 0..parts::FIRST_FREE {
+            set(&mut first.fixed, slot);
+        }
+        let record = IcRecord {
+            id: created.id,
+            nodes: alloc::vec![first],
+            untyped: Some(created.first),
+            pages: FIRST_PAGES,
+            idle: Vec::new(),
+            executions: Vec::new(),
+            faults: 0,
+            more_faults: (0, 0),
+        };
+        let number = match self.free_ics.pop() {
+            Some(number) => {
+                self.ics[number as usize] = Some(record);
+                number
+            }
+            None => {
+                self.ics.push(Some(record));
+                self.ics.len() as u32 - 1
+            }
+        };
+        Ok(SpaceId(number))
+    }
+
+    /// Takes everything that is mapped out of an address space, and keeps it or lets it go.
+    pub fn end(&mut self, space: SpaceId) {
+        let Some(record) = self.ics.get_mut(space.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if self.kept.len() < MAX_KEPT && record.pages <= MAX_KEPT_PAGES {
+            for node in &mut record.nodes {
+                for (i, word) in node.frames.iter_mut().enumerate() {
+                    while *word != 0 {
+                        let index = i as u32 * 64 + word.trailing_zeros();
+                        *word &= *word - 1;
+                        let _ = OWN.node(node.place).slot(index).delete();
+                    }
+                }
+            }
+            self.kept.push(space.0);
+            return;
+        }
+        let Some(record) = self.ics[space.0 as usize].take() else {
+            return;
+        };
+        for execution in record.executions {
+            self.executions[execution.0 as usize] = None;
+            self.free_executions.push(execution.0);
+        }
+        let _ = xos::manager().destroy(record.id);
+        for (i, node) in record.nodes.iter().enumerate() {
+            if i != 0 {
+                // Its object is gone with the IC; so is what was in the slot.
+                let _ = OWN.slot(node.place).delete();
+            }
+            self.free_nodes.push(node.place);
+        }
+        self.free_ics.push(space.0);
+    }
+
+    /// A free slot of an IC: which of its nodes, and which slot.
+    fn slot(&mut self, space: SpaceId) -> Result<(usize, u32)> {
+        let record = self.ic(space)?;
+        let free = record.nodes.iter().enumerate().rev();
+        let free = free.filter_map(|(i, node)| Some((i, node.free()?))).next();
+        if let Some(free) = free {
+            return Ok(free);
+        }
+        self.add_node(space)?;
+        let last = self.ic(space)?.nodes.len() - 1;
+        Ok((last, 0))
+    }
+
+    /// One more node.
+    fn add_node(&mut self, space: SpaceId) -> Result<()> {
+        let place = self.take_node()?;
+        let made = self.retype(space, |untyped| {
+            let blueprint = ObjectBlueprint::CNode {
+                size_bits: RADIX as usize,
+            };
+            untyped.untyped_retype(&blueprint, &root(), STAGING as usize, 1)
+        });
+        let moved = made.and_then(|()| {
+            let guard = CNodeCapData::skip((node_guard(RADIX) >> 2) as usize).into_word();
+            OWN.slot(place)
+                .mutate(&OWN.slot(STAGING), guard)
+                .map_err(|_| Errno::NOMEM)
+        });
+        if let Err(error) = moved {
+            self.free_nodes.push(place);
+            return Err(error);
+        }
+        self.ic(space)?.nodes.push(Node {
+            place,
+            fixed: [0; 4],
+            frames: [0; 4],
+        });
+        Ok(())
+    }
+
+    /// Makes an object of an IC's memory, of which there may have to be more.
+    fn retype(
+        &mut self,
+        space: SpaceId,
+        make: impl Fn(cap::Untyped) -> sel4::Result<()>,
+    ) -> Result<()> {
+        loop {
+            let record = self.ic(space)?;
+            let parts = OWN.node(record.nodes[0].place);
+            if let Some(untyped) = record.untyped {
+                match make(parts.cap(untyped)) {
+                    Ok(()) => return Ok(()),
+                    Err(sel4::Error::NotEnoughMemory) => {}
+                    Err(_) => return Err(Errno::NOMEM),
+                }
+            }
+            // The last slots of the first node are for untyped memory: one for each time that it grows.
+            let slot = record.nodes[0].free().ok_or(Errno::NOMEM)?;
+            let mut grow = Grow {
+                id: record.id,
+                pages: record.pages.next_power_of_two().min(1 << 10),
+                slot,
+            };
+            let created = loop {
+                match xos::manager().grow(&grow) {
+                    Ok(created) => break created,
+                    Err(xos::protocol::Error::OverBudget) if grow.pages > 1 => grow.pages /= 2,
+                    Err(_) => return Err(Errno::NOMEM),
+                }
+            };
+            record.untyped = Some(created.first);
+            record.pages += grow.pages;
+            set(&mut record.nodes[0].fixed, slot);
+        }
+    }
+
+    /// Makes an object in a slot of its own. Gives its CPtr's node and index.
+    fn make(&mut self, space: SpaceId, blueprint: ObjectBlueprint) -> Result<(u32, u32)> {
+        let (node, index) = self.slot(space)?;
+        let place = self.ic(space)?.nodes[node].place;
+        // Nobody else may get the slot when memory is needed first.
+        set(&mut self.ic(space)?.nodes[node].fixed, index);
+        let made = self.retype(space, |untyped| {
+            untyped.untyped_retype(&blueprint, &OWN.slot(place), index as usize, 1)
+        });
+        if let Err(error) = made {
+            clear(&mut self.ic(space)?.nodes[node].fixed, index);
+            return Err(error);
+        }
+        Ok((place, index))
+    }
+
+    /// Maps a frame.
+    pub fn map(
+        &mut self,
+        space: SpaceId,
+        address: u64,
+        page: Page,
+        writable: bool,
+    ) -> Result<Slot> {
+        let (node, index) = self.slot(space)?;
+        let record = self.ic(space)?;
+        let vspace = OWN.node(record.nodes[0].place).vspace();
+        let parts = OWN.node(record.nodes[node].place);
+        let (from, at) = frames::place(page);
+        let rights = rights(writable);
+        // The copy itself has all rights: a page may become writable later.
+        parts
+            .slot(index)
+            .copy(&OWN.node(from).slot(at), CapRights::read_write())
+            .map_err(|_| Errno::NOMEM)?;
+        set(&mut record.nodes[node].frames, index);
+        let frame: cap::Granule = parts.cap(index);
+        let address = address as usize;
+        loop {
+            match frame.frame_map(vspace, address, rights, VmAttributes::DEFAULT) {
+                Ok(()) => {
+                    let number = node as u32 * SLOTS + index + 1;
+                    return NonZeroU32::new(number).map(Slot).ok_or(Errno::NOMEM);
+                }
+                Err(sel4::Error::FailedLookup) if self.add_table(space, address, 0).is_ok() => {}
+                Err(_) => {
+                    let _ = parts.slot(index).delete();
+                    clear(&mut self.ic(space)?.nodes[node].frames, index);
+                    return Err(Errno::NOMEM);
+                }
+            }
+        }
+    }
+
+    /// Adds the paging structure of a level (0 is the lowest) for an address, and those above it.
+    fn add_table(&mut self, space: SpaceId, address: usize, level: u32) -> Result<()> {
+        let blueprint = match level {
+            0 => ObjectBlueprintX86::PageTable,
+            1 => ObjectBlueprintX86::PageDirectory,
+            2 => ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT),
+            _ => return Err(Errno::NOMEM),
+        };
+        let (place, index) = self.make(space, blueprint.into())?;
+        let vspace = OWN.node(self.ic(space)?.nodes[0].place).vspace();
+        let node = OWN.node(place);
+        let map = || {
+            let attributes = VmAttributes::DEFAULT;
+            match level {
+                0 => node
+                    .cap::<cap_type::PageTable>(index)
+                    .page_table_map(vspace, address, attributes),
+                1 => node
+                    .cap::<cap_type::PageDirectory>(index)
+                    .page_directory_map(vspace, address, attributes),
+                _ => node
+                    .cap::<cap_type::PDPT>(index)
+                    .pdpt_map(vspace, address, attributes),
+            }
+        };
+        match map() {
+            Err(sel4::Error::FailedLookup) => {
+                self.add_table(space, address, level + 1)?;
+                map().map_err(|_| Errno::NOMEM)
+            }
+            outcome => outcome.map_err(|_| Errno::NOMEM),
+        }
+    }
+
+    /// Changes whether a frame's mapping is writable.
+    pub fn protect(&mut self, space: SpaceId, slot: Slot, writable: bool) {
+        let Ok(record) = self.ic(space) else {
+            return;
+        };
+        let (node, index) = place_of(slot);
+        let Some(parts) = record.nodes.get(node).map(|node| OWN.node(node.place)) else {
+            return;
+        };
+        let vspace = OWN.node(record.nodes[0].place).vspace();
+        let frame: cap::Granule = parts.cap(index);
+        let _ = frame.frame_remap(vspace, rights(writable), VmAttributes::DEFAULT);
+    }
+
+    /// Unmaps a frame.
+    pub fn unmap(&mut self, space: SpaceId, slot: Slot) {
+        let Ok(record) = self.ic(space) else {
+            return;
+        };
+        let (node, index) = place_of(slot);
+        if let Some(node) = record.nodes.get_mut(node) {
+            let _ = OWN.node(node.place).slot(index).delete();
+            clear(&mut node.frames, index);
+        }
+    }
+
+    /// The TCB of an execution.
+    pub fn tcb(&self, execution: Execution) -> Option<Tcb> {
+        let record = self.executions.get(execution.0 as usize)?.as_ref()?;
+        Some(Cap::from_bits(record.tcb))
+    }
+
+    /// An execution that stands still.
+    pub fn create_execution(&mut self, space: SpaceId) -> Result<Execution> {
+        if let Some(execution) = self.ic(space)?.idle.pop() {
+            return Ok(execution);
+        }
+        let number = match self.free_executions.last() {
+            Some(number) => *number,
+            None => self.executions.len() as u32,
+        };
+        let execution = Execution(number);
+        let first = self.ic(space)?.executions.is_empty();
+        let (place, index) = if first {
+            (self.ic(space)?.nodes[0].place, parts::EXECUTION)
+        } else {
+            self.make(space, ObjectBlueprint::Tcb)?
+        };
+        let (cspace, radix, slot) = self.fault_slot(space)?;
+        let minted = cspace
+            .absolute_cptr_from_bits_with_depth(slot.into(), radix as usize)
+            .mint(
+                &OWN.slot((self.endpoint.bits() >> NODE_BITS) as u32),
+                // To report faults, and to be answered. Not to receive.
+                CapRights::new(true, true, false, true),
+                badge_of(execution),
+            );
+        minted.map_err(|_| Errno::AGAIN)?;
+        let vspace = OWN.node(self.ic(space)?.nodes[0].place).vspace();
+        let tcb: Tcb = OWN.node(place).cap(index);
+        tcb.tcb_configure_with_priority(
+            CPtr::from_bits(leaf(slot)),
+            0,
+            PRIORITY,
+            cspace,
+            CNodeCapData::skip((64 - NODE_BITS - radix) as usize),
+            vspace,
+            0,
+            Cap::from_bits(0),
+        )
+        .map_err(|_| Errno::AGAIN)?;
+        let record = Some(ExecutionRecord {
+            space: space.0,
+            tcb: tcb.bits(),
+        });
+        if self.free_executions.pop().is_some() {
+            self.executions[number as usize] = record;
+        } else {
+            self.executions.push(record);
+        }
+        self.ic(space)?.executions.push(execution);
+        Ok(execution)
+    }
+
+    /// A free slot for the fault capability of one more execution: the CSpace, its radix, the slot.
+    fn fault_slot(&mut self, space: SpaceId) -> Result<(cap::CNode, u32, u32)> {
+        const FIRST: u32 = (1 << FAULTS_RADIX) - FIRST_FAULT;
+        /// Radix of further CSpaces, which have nothing else in them. Slot 0 stays empty.
+        const MORE_RADIX: u32 = 5;
+        const MORE: u32 = (1 << MORE_RADIX) - 1;
+        let record = self.ic(space)?;
+        let used = record.faults;
+        record.faults += 1;
+        let parts = OWN.node(record.nodes[0].place);
+        if used < FIRST {
+            return Ok((parts.cspace(), FAULTS_RADIX, FIRST_FAULT + used));
+        }
+        let within = (used - FIRST) % MORE;
+        if within == 0 {
+            let blueprint = ObjectBlueprint::CNode {
+                size_bits: MORE_RADIX as usize,
+            };
+            let made = self.make(space, blueprint)?;
+            self.ic(space)?.more_faults = made;
+        }
+        let (place, index) = self.ic(space)?.more_faults;
+        Ok((OWN.node(place).cap(index), MORE_RADIX, 1 + within))
+    }
+
+    /// Stops an execution; it is kept for the next thread of its address space.
+    pub fn end_execution(&mut self, execution: Execution) {
+        let Some(Some(record)) = self.executions.get(execution.0 as usize) else {
+            return;
+        };
+        let tcb: Tcb = Cap::from_bits(record.tcb);
+        let _ = tcb.tcb_suspend();
+        let space = SpaceId(record.space);
+        if let Ok(ic) = self.ic(space) {
+            ic.idle.push(execution);
+        }
+    }
+}
+
+fn place_of(slot: Slot) -> (usize, u32) {
+    let number = slot.0.get() - 1;
+    ((number / SLOTS) as usize, number % SLOTS)
+}
+
+const fn rights(writable: bool) -> CapRights {
+    if writable {
+        CapRights::read_write()
+    } else {
+        CapRights::read_only()
+    }
+}
+
+/// The program's own root CNode, to make objects in.
+fn root() -> sel4::AbsoluteCPtr {
+    OWN.node_of_root()
+}
+
+const _: () = assert!(PAGE == 4096);

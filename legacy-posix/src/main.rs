@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The server, plugged into the machine.
+//!
+//! `legacy-posix ADDRESS LENGTH PROGRAM [ARGUMENT...]`: serves a tree of processes whose first one
+//! runs PROGRAM, from the archive (tar) of so many bytes that is mapped at ADDRESS. The server ends when
+//! that process does, with its exit status.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+#[path = "machine/clock.rs"]
+mod clock;
+#[path = "machine/frames.rs"]
+mod frames;
+#[path = "machine/helpers.rs"]
+mod helpers;
+#[path = "machine/kernel.rs"]
+mod kernel;
+#[path = "machine/spaces.rs"]
+mod spaces;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use legacy_posix::boot::{self, Boot};
+use legacy_posix::kernel::Execution;
+use legacy_posix::mm::Access;
+use legacy_posix::server::{Fault, Server};
+use sel4::{MessageInfo, Word};
+
+use crate::frames::Frames;
+use crate::helpers::{CONSOLE_BADGE, TIMER_BADGE};
+use crate::kernel::Machine;
+
+/// What the server's own tables may take. Its pages cost nothing before they are used.
+const HEAP: usize = 96 << 20;
+
+xos::main!(main, heap = HEAP);
+
+/// The name that the server is known by.
+const NAME: &str = "posix";
+/// Bit of x86's page-fault error code (Intel SDM volume 3, section 4.7): the access was a write.
+const WRITE: u64 = 1 << 1;
+
+fn main() -> Result<i32, String> {
+    let mut arguments = xos::args().skip(1);
+    let mut number = || arguments.next().and_then(|text| text.parse::<usize>().ok());
+    let (Some(address), Some(length)) = (number(), number()) else {
+        return Err("usage: legacy-posix ADDRESS LENGTH PROGRAM [ARGUMENT...]".into());
+    };
+    let program: Vec<Vec<u8>> = arguments.map(|text| text.as_bytes().to_vec()).collect();
+    let environment = xos::env().map(|(name, value)| alloc::format!("{name}={value}").into_bytes());
+
+    let text = |error: xos::Error| alloc::format!("{error}");
+    let listener = xos::service::register(NAME).map_err(text)?;
+    let endpoint = listener.endpoint();
+    let frames = Frames::new().map_err(text)?;
+    let machine = Machine::new(endpoint).map_err(text)?;
+    // SAFETY: whoever started this program mapped so many bytes there, for as long as it runs, and nobody
+    // writes to them.
+    let archive = unsafe { core::slice::from_raw_parts(address as *const u8, length) };
+    let boot = Boot {
+        archive,
+        program,
+        environment: environment.collect(),
+    };
+    let mut server =
+        boot::start(machine, frames, boot).map_err(|error| alloc::format!("{error}"))?;
+    helpers::start(endpoint).map_err(text)?;
+    Ok(serve(&mut server, endpoint))
+}
+
+/// Receives events until the first process has ended; gives its exit status as a shell has it.
+fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) -> i32 {
+    let mut answer: Option<[Word; 1]> = None;
+    loop {
+        server.drain_console(helpers::print);
+        if let Some(status) = server.ended {
+            server.end_all();
+            server.drain_console(helpers::print);
+            return match status & 0x7f {
+                0 => status >> 8 & 0xff,
+                signal => 128 + signal,
+            };
+        }
+        let received = match answer.take() {
+            Some(words) => endpoint.reply_recv_with_mrs(MessageInfo::new(0, 0, 0, 1), words, ()),
+            None => endpoint.recv_with_mrs(()),
+        };
+        match received.badge {
+            TIMER_BADGE => {
+                server.tick();
+                answer = Some([server.kernel.until_alarm()]);
+            }
+            CONSOLE_BADGE => {
+                let bytes = helpers::input(&received);
+                server.input(&bytes);
+                answer = Some([0]);
+            }
+            badge => {
+                if let Some(execution) = kernel::execution_of(badge) {
+                    let fault = fault(&received);
+                    server.fault(execution, fault);
+                } else if received.info.label() != 0 {
+                    // Somebody opened a session: there is nothing to be asked for yet.
+                    answer = None;
+                    let label = xos::protocol::Error::NoSuchOperation.label();
+                    sel4::reply_with_mrs(MessageInfo::new(label, 0, 0, 0), []);
+                }
+            }
+        }
+    }
+}
+
+/// What a message of a thread's fault endpoint says. It may be made up: then it says of that thread what
+/// it does to itself.
+fn fault(received: &sel4::RecvWithMRs) -> Fault {
+    let mut words = [0; 5];
+    words[..4].copy_from_slice(&received.msg);
+    let length = received.info.length();
+    if length > 4 {
+        words[4] = sel4::with_ipc_buffer(|buffer| buffer.msg_regs()[4]);
+    }
+    let info = &received.info;
+    let known = words.get(..length.min(5)).unwrap_or_default();
+    match sel4::Fault::from_words(known, info) {
+        Some(sel4::Fault::UserException(fault)) => {
+            let fault = fault.inner();
+            Fault::Exception(fault.get_Number(), fault.get_Code())
+        }
+        Some(sel4::Fault::VmFault(fault)) => {
+            let fault = fault.inner();
+            let (ip, address) = (fault.get_IP(), fault.get_Addr());
+            let access = if fault.get_FSR() & WRITE != 0 {
+                Access::Write
+            } else if address == ip {
+                Access::Execute
+            } else {
+                Access::Read
+            };
+            Fault::Page(address, access)
+        }
+        _ => Fault::Foreign,
+    }
+}
+
+const _: () = assert!(core::mem::size_of::<Execution>() == 4);

@@ -1,0 +1,1359 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Calls about processes, threads, and whom they act for.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+use linux_raw_sys::prctl;
+
+use super::{Args, Outcome, thread_id, time};
+use crate::credentials::ALL_CAPABILITIES;
+use crate::flow::Flow;
+use crate::kernel::Kernel;
+use crate::pages::Pages;
+use crate::server::Server;
+use crate::server::exec::Start;
+use crate::server::life::{Clone, Which};
+use crate::signal::Signal;
+use crate::task::{Life, Limits, UNLIMITED, Usage};
+use crate::{Credentials, Errno, ProcessId, Result, ThreadId};
+
+/// Groups that a process may be in.
+const MAX_GROUPS: u64 = 65536;
+/// "No change" for calls that set ids.
+const SAME: u32 = u32::MAX;
+
+/// The process that a call names by number; 0 is the caller's own.
+fn named<K: Kernel, P: Pages>(s: &Server<K, P>, t: ThreadId, number: u64) -> Result<ProcessId> {
+    match number as u32 {
+        0 => Ok(s.tasks.process_of(t)?.id),
+        number => {
+            let id = ProcessId::new(number).ok_or(Errno::SRCH)?;
+            s.tasks.process(id).map(|process| process.id)
+        }
+    }
+}
+
+pub(super) fn getpid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    Ok(s.tasks.thread(t)?.process.number().into())
+}
+
+pub(super) fn gettid<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    t: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    Ok(t.number().into())
+}
+
+pub(super) fn getppid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    let process = s.tasks.process_of(t)?;
+    Ok(match process.parent == process.id {
+        true => 0,
+        false => process.parent.number().into(),
+    })
+}
+
+pub(super) fn getpgrp<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    Ok(s.tasks.process_of(t)?.group.number().into())
+}
+
+pub(super) fn getpgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, ..]: Args,
+) -> Result<u64> {
+    let of = named(s, t, of)?;
+    Ok(s.tasks.process(of)?.group.number().into())
+}
+
+pub(super) fn getsid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, ..]: Args,
+) -> Result<u64> {
+    let of = named(s, t, of)?;
+    Ok(s.tasks.process(of)?.session.number().into())
+}
+
+pub(super) fn setpgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, group, ..]: Args,
+) -> Result<u64> {
+    if (group as i32) < 0 {
+        return Err(Errno::INVAL);
+    }
+    let of = named(s, t, of)?;
+    let own = s.tasks.process_of(t)?;
+    let process = s.tasks.process(of)?;
+    if of != own.id {
+        if process.parent != own.id {
+            return Err(Errno::SRCH);
+        }
+        if process.session != own.session {
+            return Err(Errno::PERM);
+        }
+        if process.executed {
+            return Err(Errno::ACCES);
+        }
+    }
+    let group = match group as u32 {
+        0 => of,
+        group => ProcessId::new(group).ok_or(Errno::INVAL)?,
+    };
+    let session = process.session;
+    if process.session == of {
+        return Err(Errno::PERM);
+    }
+    if group != of
+        && s.tasks
+            .groups
+            .get(&group)
+            .is_none_or(|group| group.session != session)
+    {
+        return Err(Errno::PERM);
+    }
+    s.tasks.join(of, group, session);
+    Ok(0)
+}
+
+pub(super) fn setsid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    let id = s.tasks.process_of(t)?.id;
+    if s.tasks.groups.contains_key(&id) {
+        return Err(Errno::PERM);
+    }
+    s.tasks.join(id, id, id);
+    Ok(id.number().into())
+}
+
+pub(super) fn fork<K: Kernel, P: Pages>(s: &mut Server<K, P>, t: ThreadId, _: Args) -> Flow {
+    let args = Clone {
+        exit_signal: linux::SIGCHLD,
+        ..Clone::default()
+    };
+    start(s, t, &args)
+}
+
+pub(super) fn vfork<K: Kernel, P: Pages>(s: &mut Server<K, P>, t: ThreadId, _: Args) -> Flow {
+    let args = Clone {
+        flags: (linux::CLONE_VM | linux::CLONE_VFORK).into(),
+        exit_signal: linux::SIGCHLD,
+        ..Clone::default()
+    };
+    start(s, t, &args)
+}
+
+pub(super) fn clone<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [flags, stack, parent_tid, child_tid, tls, _]: Args,
+) -> Flow {
+    let args = Clone {
+        flags: flags & 0xffff_ff00,
+        exit_signal: flags as u32 & 0xff,
+        stack,
+        parent_tid,
+        child_tid,
+        tls,
+    };
+    start(s, t, &args)
+}
+
+pub(super) fn clone3<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, size, ..]: Args,
+) -> Flow {
+    let args = (|| {
+        if size < u64::from(linux::CLONE_ARGS_SIZE_VER0) {
+            return Err(Errno::INVAL);
+        }
+        if size > 4096 {
+            return Err(Errno::TOOBIG);
+        }
+        let [
+            flags,
+            _pidfd,
+            child_tid,
+            parent_tid,
+            exit_signal,
+            stack,
+            stack_size,
+            tls,
+        ] = s.read_words(t, address)?;
+        // What is behind what we know has to say nothing.
+        for at in (64..size).step_by(8) {
+            let [word] = s.read_words(t, address + at)?;
+            if word != 0 {
+                return Err(if at < 88 { Errno::INVAL } else { Errno::TOOBIG });
+            }
+        }
+        if flags & 0xff != 0
+            || exit_signal > crate::signal::LAST.into()
+            || (stack == 0) != (stack_size == 0)
+            || flags & u64::from(linux::CLONE_THREAD | linux::CLONE_PARENT) != 0 && exit_signal != 0
+        {
+            return Err(Errno::INVAL);
+        }
+        Ok(Clone {
+            flags,
+            exit_signal: exit_signal as u32,
+            stack: stack.wrapping_add(stack_size),
+            parent_tid,
+            child_tid,
+            tls,
+        })
+    })();
+    match args {
+        Ok(args) => start(s, t, &args),
+        Err(error) => error.into(),
+    }
+}
+
+/// Makes what is wanted. A parent that lends its memory waits for the child to return it.
+fn start<K: Kernel, P: Pages>(s: &mut Server<K, P>, t: ThreadId, args: &Clone) -> Flow {
+    let outcome: Result<_> = (|| {
+        let thread = s.tasks.thread(t)?;
+        if thread.progress.bytes != 0 {
+            // Run again: the child's number is what it all came to.
+            return Ok((thread.progress.bytes, thread.lends_memory));
+        }
+        let child = s.clone(t, args)?;
+        let number = child.number().into();
+        let lends = s.tasks.thread(t)?.lends_memory;
+        if lends {
+            s.tasks.thread_mut(t)?.progress.bytes = number;
+        }
+        Ok((number, lends))
+    })();
+    match outcome {
+        Ok((_, true)) => Flow::Block,
+        Ok((number, false)) => Flow::Done(Ok(number)),
+        Err(error) => error.into(),
+    }
+}
+
+pub(super) fn execve<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [path, arguments, environment, ..]: Args,
+) -> Outcome {
+    execute(s, t, linux::AT_FDCWD, (path, arguments, environment), 0)
+}
+
+pub(super) fn execveat<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [fd, path, arguments, environment, flags, _]: Args,
+) -> Outcome {
+    let known = linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW;
+    if flags & !u64::from(known) != 0 {
+        return Err(Errno::INVAL).into();
+    }
+    execute(
+        s,
+        t,
+        fd as i32,
+        (path, arguments, environment),
+        flags as u32,
+    )
+}
+
+fn execute<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    directory: i32,
+    (path, arguments, environment): (u64, u64, u64),
+    flags: u32,
+) -> Outcome {
+    let outcome = (|| {
+        let path = s.read_path(t, path)?;
+        let mut room = s.room_for_strings(t);
+        let mut arguments = s.read_strings(t, arguments, &mut room)?;
+        let environment = s.read_strings(t, environment, &mut room)?;
+        if arguments.is_empty() {
+            // As Linux does since 5.18.
+            arguments.push(Vec::new());
+        }
+        let start = Start {
+            directory,
+            path,
+            flags,
+            arguments,
+            environment,
+        };
+        s.execute(t, start)
+    })();
+    match outcome {
+        Ok(()) => Outcome::Left,
+        Err(error) => Err(error).into(),
+    }
+}
+
+pub(super) fn exit<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [status, ..]: Args,
+) -> Outcome {
+    s.end_thread(t, (status as i32 & 0xff) << 8);
+    Outcome::Left
+}
+
+pub(super) fn exit_group<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [status, ..]: Args,
+) -> Outcome {
+    if let Ok(process) = s.tasks.process_of(t) {
+        let id = process.id;
+        s.end_process(id, (status as i32 & 0xff) << 8);
+    }
+    Outcome::Left
+}
+
+pub(super) fn wait4<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [which, status, options, usage, ..]: Args,
+) -> Flow {
+    let options = options as u32;
+    let outcome = (|| {
+        let known = linux::WNOHANG
+            | linux::WUNTRACED
+            | linux::WCONTINUED
+            | linux::__WNOTHREAD
+            | linux::__WCLONE
+            | linux::__WALL;
+        if options & !known != 0 {
+            return Err(Errno::INVAL);
+        }
+        let which = match which as i32 {
+            -1 => Which::Any,
+            0 => Which::Group(s.tasks.process_of(t)?.group),
+            i32::MIN => return Err(Errno::SRCH),
+            number @ 1.. => Which::Process(ProcessId::new(number as u32).ok_or(Errno::CHILD)?),
+            number => Which::Group(ProcessId::new(-number as u32).ok_or(Errno::CHILD)?),
+        };
+        let Some(news) = s.news(t, which, options | linux::WEXITED, false)? else {
+            return Ok(None);
+        };
+        if status != 0 {
+            s.write_u32(t, status, news.status as u32)?;
+        }
+        if usage != 0 {
+            s.write_words(t, usage, &usage_words(&news.usage))?;
+        }
+        Ok(Some(news.process.number().into()))
+    })();
+    waited(s, t, options, outcome)
+}
+
+/// What a call for news of children comes to.
+fn waited<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    options: u32,
+    outcome: Result<Option<u64>>,
+) -> Flow {
+    match outcome {
+        Ok(Some(value)) => Flow::Done(Ok(value)),
+        Ok(None) if options & linux::WNOHANG != 0 => Flow::OK,
+        Ok(None) => match s.tasks.process_of(t) {
+            Ok(process) => {
+                let waiters = process.waiters;
+                s.files.queues.wait(waiters, t);
+                Flow::Block
+            }
+            Err(error) => error.into(),
+        },
+        Err(error) => error.into(),
+    }
+}
+
+pub(super) fn waitid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [kind, number, info, options, usage, _]: Args,
+) -> Flow {
+    let options = options as u32;
+    let outcome = (|| {
+        let news = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
+        let known = news
+            | linux::WNOHANG
+            | linux::WNOWAIT
+            | linux::__WNOTHREAD
+            | linux::__WCLONE
+            | linux::__WALL;
+        if options & !known != 0 || options & news == 0 {
+            return Err(Errno::INVAL);
+        }
+        let id = || ProcessId::new(number as u32).ok_or(Errno::INVAL);
+        let which = match kind as u32 {
+            linux::P_ALL => Which::Any,
+            linux::P_PID => Which::Process(id()?),
+            linux::P_PGID if number as u32 == 0 => Which::Group(s.tasks.process_of(t)?.group),
+            linux::P_PGID => Which::Group(id()?),
+            _ => return Err(Errno::INVAL),
+        };
+        let Some(news) = s.news(t, which, options, options & linux::WNOWAIT != 0)? else {
+            if info != 0 && options & linux::WNOHANG != 0 {
+                // Nothing: no signal, no process.
+                s.write_words(t, info, &[0; 16])?;
+            }
+            return Ok(None);
+        };
+        if info != 0 {
+            let (code, status) = news.code;
+            let pid = news.process.number();
+            let child = crate::signal::Info::child(code, pid, news.uid, status, 0, 0);
+            s.write_words(t, info, &child.words())?;
+        }
+        if usage != 0 {
+            s.write_words(t, usage, &usage_words(&news.usage))?;
+        }
+        Ok(Some(0))
+    })();
+    waited(s, t, options, outcome)
+}
+
+/// A `struct rusage`.
+fn usage_words(usage: &Usage) -> [u64; 18] {
+    let ([a, b], [c, d]) = (
+        time::to_timeval(usage.times.user),
+        time::to_timeval(usage.times.system),
+    );
+    let mut words = [0; 18];
+    words[..5].copy_from_slice(&[a, b, c, d, usage.most_resident * 4]);
+    words[8] = usage.faults;
+    words[16] = usage.waits;
+    words
+}
+
+pub(super) fn getrusage<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [whose, address, ..]: Args,
+) -> Result<u64> {
+    let process = s.tasks.process_of(t)?;
+    let usage = match whose as i32 {
+        0 => process.usage,
+        -1 => process.children_usage,
+        1 => {
+            let mut usage = process.usage;
+            usage.times.user = s.tasks.thread(t)?.time;
+            usage.times.system = 0;
+            usage
+        }
+        _ => return Err(Errno::INVAL),
+    };
+    s.write_words(t, address, &usage_words(&usage))?;
+    Ok(0)
+}
+
+pub(super) fn set_tid_address<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, ..]: Args,
+) -> Result<u64> {
+    s.tasks.thread_mut(t)?.clear_child_tid = address;
+    Ok(t.number().into())
+}
+
+pub(super) fn arch_prctl<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [code, address, ..]: Args,
+) -> Outcome {
+    const SET_GS: u64 = 0x1001;
+    const SET_FS: u64 = 0x1002;
+    const GET_FS: u64 = 0x1003;
+    const GET_GS: u64 = 0x1004;
+    let outcome = match code {
+        SET_FS if address >= crate::mm::END => Err(Errno::PERM),
+        SET_FS => {
+            let Ok(registers) = s.registers_mut(t) else {
+                return Outcome::Left;
+            };
+            registers.fs_base = address;
+            return Outcome::DoneWithAll(Ok(0));
+        }
+        GET_FS => {
+            let base = s
+                .tasks
+                .thread(t)
+                .map_or(0, |thread| thread.registers.fs_base);
+            s.write_words(t, address, &[base]).map(|()| 0)
+        }
+        // The kernel uses the GS base itself.
+        SET_GS | GET_GS => Err(Errno::PERM),
+        _ => Err(Errno::INVAL),
+    };
+    outcome.into()
+}
+
+pub(super) fn sched_yield<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    // Whoever is resumed is the last in the kernel's queue.
+    Ok(0)
+}
+
+/// Processors of the machine, as a mask: one.
+pub(super) fn sched_getaffinity<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, size, mask, ..]: Args,
+) -> Result<u64> {
+    if of as u32 != 0 {
+        s.tasks.thread(thread_id(of)?)?;
+    }
+    if size < 8 || !size.is_multiple_of(8) {
+        return Err(Errno::INVAL);
+    }
+    s.write_words(t, mask, &[1])?;
+    Ok(8)
+}
+
+pub(super) fn sched_setaffinity<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, size, mask, ..]: Args,
+) -> Result<u64> {
+    if of as u32 != 0 {
+        s.tasks.thread(thread_id(of)?)?;
+    }
+    let mut bytes = [0; 1];
+    let length = size.min(1) as usize;
+    s.read_bytes(t, mask, &mut bytes[..length])?;
+    if bytes[0] & 1 == 0 {
+        Err(Errno::INVAL)
+    } else {
+        Ok(0)
+    }
+}
+
+/// Scheduling is what the kernel does: round robin. The policy that has no parameters is the only one.
+pub(super) fn sched_getscheduler<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, ..]: Args,
+) -> Result<u64> {
+    named_thread(s, t, of)?;
+    Ok(linux::SCHED_NORMAL.into())
+}
+
+pub(super) fn sched_setscheduler<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, policy, parameters, ..]: Args,
+) -> Result<u64> {
+    named_thread(s, t, of)?;
+    let priority = s.read_u32(t, parameters)?;
+    match policy as u32 {
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE if priority == 0 => Ok(0),
+        linux::SCHED_FIFO | linux::SCHED_RR if (1..100).contains(&priority) => Err(Errno::PERM),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+pub(super) fn sched_getparam<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, parameters, ..]: Args,
+) -> Result<u64> {
+    named_thread(s, t, of)?;
+    s.write_u32(t, parameters, 0)?;
+    Ok(0)
+}
+
+pub(super) fn sched_priority<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    [policy, ..]: Args,
+) -> Result<(u64, u64)> {
+    match policy as u32 {
+        linux::SCHED_FIFO | linux::SCHED_RR => Ok((1, 99)),
+        linux::SCHED_NORMAL | linux::SCHED_BATCH | linux::SCHED_IDLE => Ok((0, 0)),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+pub(super) fn sched_get_priority_min<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    args: Args,
+) -> Result<u64> {
+    sched_priority(s, t, args).map(|(min, _)| min)
+}
+
+pub(super) fn sched_get_priority_max<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    args: Args,
+) -> Result<u64> {
+    sched_priority(s, t, args).map(|(_, max)| max)
+}
+
+fn named_thread<K: Kernel, P: Pages>(
+    s: &Server<K, P>,
+    t: ThreadId,
+    number: u64,
+) -> Result<ThreadId> {
+    match number as u32 {
+        0 => Ok(t),
+        number => {
+            let id = ThreadId::new(number).ok_or(Errno::INVAL)?;
+            s.tasks.thread(id).map(|thread| thread.id)
+        }
+    }
+}
+
+pub(super) fn getpriority<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [kind, who, ..]: Args,
+) -> Result<u64> {
+    let nices = niced(s, t, kind, who)?;
+    let lowest = nices
+        .iter()
+        .filter_map(|id| s.tasks.process(*id).ok())
+        .map(|p| p.nice)
+        .min();
+    Ok((20 - lowest.ok_or(Errno::SRCH)?) as u64)
+}
+
+pub(super) fn setpriority<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [kind, who, nice, ..]: Args,
+) -> Result<u64> {
+    let nice = (nice as i32).clamp(-20, 19);
+    let own = s.tasks.process_of(t)?.credentials.clone();
+    let processes = niced(s, t, kind, who)?;
+    let mut outcome = Err(Errno::SRCH);
+    for id in processes {
+        let process = s.tasks.process_mut(id)?;
+        let may = own.can(linux::CAP_SYS_NICE);
+        if !may && ![process.credentials.uid, process.credentials.euid].contains(&own.euid) {
+            outcome = Err(Errno::PERM);
+        } else if !may && nice < process.nice {
+            outcome = Err(Errno::ACCES);
+        } else {
+            process.nice = nice;
+            outcome = Ok(0);
+        }
+    }
+    outcome
+}
+
+fn niced<K: Kernel, P: Pages>(
+    s: &Server<K, P>,
+    t: ThreadId,
+    kind: u64,
+    who: u64,
+) -> Result<Vec<ProcessId>> {
+    let own = s.tasks.process_of(t)?;
+    match kind as u32 {
+        linux::PRIO_PROCESS => Ok(alloc::vec![named(s, t, who)?]),
+        linux::PRIO_PGRP => {
+            let group = match who as u32 {
+                0 => own.group,
+                number => ProcessId::new(number).ok_or(Errno::SRCH)?,
+            };
+            let group = s.tasks.groups.get(&group).ok_or(Errno::SRCH)?;
+            Ok(group.members.iter().copied().collect())
+        }
+        linux::PRIO_USER => {
+            let uid = match who as u32 {
+                0 => own.credentials.uid,
+                uid => uid,
+            };
+            let all = s.tasks.processes.values();
+            Ok(all
+                .filter(|p| p.credentials.uid == uid)
+                .map(|p| p.id)
+                .collect())
+        }
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// Sets a process's limit and gives what it was.
+fn limit<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    of: ProcessId,
+    which: u64,
+    new: Option<(u64, u64)>,
+) -> Result<(u64, u64)> {
+    let own = s.tasks.process_of(t)?;
+    let (id, credentials) = (own.id, own.credentials.clone());
+    let process = s.tasks.process_mut(of)?;
+    let theirs = &process.credentials;
+    let same = [theirs.uid, theirs.euid, theirs.suid] == [credentials.uid; 3];
+    if of != id && !same && !credentials.can(linux::CAP_SYS_RESOURCE) {
+        return Err(Errno::PERM);
+    }
+    let which = which as usize;
+    let before = *process.limits.get(which).ok_or(Errno::INVAL)?;
+    if let Some((soft, hard)) = new {
+        if soft > hard {
+            return Err(Errno::INVAL);
+        }
+        if hard > before.1 && !credentials.can(linux::CAP_SYS_RESOURCE)
+            || which as u32 == linux::RLIMIT_NOFILE && hard > 1 << 16
+        {
+            return Err(Errno::PERM);
+        }
+        let limits: &mut Limits = Rc::make_mut(&mut process.limits);
+        limits[which] = (soft, hard);
+        let mut memory = process.memory.borrow_mut();
+        match which as u32 {
+            linux::RLIMIT_STACK => memory.stack_limit = soft,
+            linux::RLIMIT_AS => memory.size_limit = soft,
+            linux::RLIMIT_DATA => memory.data_limit = soft,
+            _ => {}
+        }
+    }
+    Ok(before)
+}
+
+pub(super) fn prlimit64<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [of, which, new, old, ..]: Args,
+) -> Result<u64> {
+    let of = named(s, t, of)?;
+    if which as usize >= 16 {
+        return Err(Errno::INVAL);
+    }
+    let new = match new {
+        0 => None,
+        new => {
+            let [soft, hard] = s.read_words(t, new)?;
+            Some((soft, hard))
+        }
+    };
+    let (soft, hard) = limit(s, t, of, which, new)?;
+    if old != 0 {
+        s.write_words(t, old, &[soft, hard])?;
+    }
+    Ok(0)
+}
+
+pub(super) fn getrlimit<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [which, address, ..]: Args,
+) -> Result<u64> {
+    prlimit64(s, t, [0, which & 0xffff_ffff, 0, address, 0, 0])
+}
+
+pub(super) fn setrlimit<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [which, address, ..]: Args,
+) -> Result<u64> {
+    if address == 0 {
+        return Err(Errno::FAULT);
+    }
+    prlimit64(s, t, [0, which & 0xffff_ffff, address, 0, 0, 0])
+}
+
+macro_rules! ids {
+    ($($name:ident = $field:ident),+) => { $(
+        pub(super) fn $name<K: Kernel, P: Pages>(
+            s: &mut Server<K, P>,
+            t: ThreadId,
+            _: Args,
+        ) -> Result<u64> {
+            Ok(s.tasks.process_of(t)?.credentials.$field.into())
+        }
+    )+ };
+}
+ids!(getuid = uid, geteuid = euid, getgid = gid, getegid = egid);
+
+/// Changes whom a process acts for.
+fn change<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    f: impl FnOnce(&mut Credentials) -> Result<u64>,
+) -> Result<u64> {
+    let process = s.tasks.process_of_mut(t)?;
+    let mut credentials = (*process.credentials).clone();
+    let result = f(&mut credentials)?;
+    // Rights go with the effective user (capabilities(7)).
+    let (old, new) = (process.credentials.euid, credentials.euid);
+    if old == 0 && new != 0 {
+        credentials.capabilities = 0;
+    } else if old != 0 && new == 0 {
+        credentials.capabilities = ALL_CAPABILITIES;
+    }
+    process.credentials = Rc::new(credentials);
+    Ok(result)
+}
+
+fn set_user(c: &mut Credentials, real: u32, effective: u32, saved: u32) -> Result<u64> {
+    let own = [c.uid, c.euid, c.suid];
+    let may = c.can(linux::CAP_SETUID);
+    if !may
+        && [real, effective, saved]
+            .iter()
+            .any(|id| *id != SAME && !own.contains(id))
+    {
+        return Err(Errno::PERM);
+    }
+    for (id, new) in [
+        (&mut c.uid, real),
+        (&mut c.euid, effective),
+        (&mut c.suid, saved),
+    ] {
+        if new != SAME {
+            *id = new;
+        }
+    }
+    c.fsuid = c.euid;
+    Ok(0)
+}
+
+fn set_group(c: &mut Credentials, real: u32, effective: u32, saved: u32) -> Result<u64> {
+    let own = [c.gid, c.egid, c.sgid];
+    let may = c.can(linux::CAP_SETGID);
+    if !may
+        && [real, effective, saved]
+            .iter()
+            .any(|id| *id != SAME && !own.contains(id))
+    {
+        return Err(Errno::PERM);
+    }
+    for (id, new) in [
+        (&mut c.gid, real),
+        (&mut c.egid, effective),
+        (&mut c.sgid, saved),
+    ] {
+        if new != SAME {
+            *id = new;
+        }
+    }
+    c.fsgid = c.egid;
+    Ok(0)
+}
+
+pub(super) fn setuid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [id, ..]: Args,
+) -> Result<u64> {
+    let id = id as u32;
+    if id == SAME {
+        return Err(Errno::INVAL);
+    }
+    change(s, t, |c| {
+        let all = if c.can(linux::CAP_SETUID) { id } else { SAME };
+        set_user(c, all, id, all)
+    })
+}
+
+pub(super) fn setgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [id, ..]: Args,
+) -> Result<u64> {
+    let id = id as u32;
+    if id == SAME {
+        return Err(Errno::INVAL);
+    }
+    change(s, t, |c| {
+        let all = if c.can(linux::CAP_SETGID) { id } else { SAME };
+        set_group(c, all, id, all)
+    })
+}
+
+pub(super) fn setreuid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [real, effective, ..]: Args,
+) -> Result<u64> {
+    let (real, effective) = (real as u32, effective as u32);
+    change(s, t, |c| {
+        let before = c.uid;
+        let own = [c.uid, c.euid];
+        if !c.can(linux::CAP_SETUID) && real != SAME && !own.contains(&real) {
+            return Err(Errno::PERM);
+        }
+        set_user(c, real, effective, SAME)?;
+        if real != SAME || effective != SAME && effective != before {
+            c.suid = c.euid;
+        }
+        Ok(0)
+    })
+}
+
+pub(super) fn setregid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [real, effective, ..]: Args,
+) -> Result<u64> {
+    let (real, effective) = (real as u32, effective as u32);
+    change(s, t, |c| {
+        let before = c.gid;
+        let own = [c.gid, c.egid];
+        if !c.can(linux::CAP_SETGID) && real != SAME && !own.contains(&real) {
+            return Err(Errno::PERM);
+        }
+        set_group(c, real, effective, SAME)?;
+        if real != SAME || effective != SAME && effective != before {
+            c.sgid = c.egid;
+        }
+        Ok(0)
+    })
+}
+
+pub(super) fn setresuid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [real, effective, saved, ..]: Args,
+) -> Result<u64> {
+    change(s, t, |c| {
+        set_user(c, real as u32, effective as u32, saved as u32)
+    })
+}
+
+pub(super) fn setresgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [real, effective, saved, ..]: Args,
+) -> Result<u64> {
+    change(s, t, |c| {
+        set_group(c, real as u32, effective as u32, saved as u32)
+    })
+}
+
+pub(super) fn getresuid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    addresses: Args,
+) -> Result<u64> {
+    let c = s.tasks.process_of(t)?.credentials.clone();
+    write_ids(s, t, addresses, [c.uid, c.euid, c.suid])
+}
+
+pub(super) fn getresgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    addresses: Args,
+) -> Result<u64> {
+    let c = s.tasks.process_of(t)?.credentials.clone();
+    write_ids(s, t, addresses, [c.gid, c.egid, c.sgid])
+}
+
+fn write_ids<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    addresses: Args,
+    ids: [u32; 3],
+) -> Result<u64> {
+    for (address, id) in addresses.into_iter().zip(ids) {
+        s.write_u32(t, address, id)?;
+    }
+    Ok(0)
+}
+
+pub(super) fn setfsuid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [id, ..]: Args,
+) -> Result<u64> {
+    let id = id as u32;
+    change(s, t, |c| {
+        let before = c.fsuid;
+        if c.can(linux::CAP_SETUID) || [c.uid, c.euid, c.suid, c.fsuid].contains(&id) {
+            c.fsuid = if id == SAME { before } else { id };
+        }
+        Ok(before.into())
+    })
+}
+
+pub(super) fn setfsgid<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [id, ..]: Args,
+) -> Result<u64> {
+    let id = id as u32;
+    change(s, t, |c| {
+        let before = c.fsgid;
+        if c.can(linux::CAP_SETGID) || [c.gid, c.egid, c.sgid, c.fsgid].contains(&id) {
+            c.fsgid = if id == SAME { before } else { id };
+        }
+        Ok(before.into())
+    })
+}
+
+pub(super) fn getgroups<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [room, address, ..]: Args,
+) -> Result<u64> {
+    let groups = s.tasks.process_of(t)?.credentials.groups.clone();
+    let room = room as i32;
+    if room < 0 || room != 0 && (room as usize) < groups.len() {
+        return Err(Errno::INVAL);
+    }
+    if room != 0 {
+        for (i, group) in groups.iter().enumerate() {
+            s.write_u32(t, address.wrapping_add(4 * i as u64), *group)?;
+        }
+    }
+    Ok(groups.len() as u64)
+}
+
+pub(super) fn setgroups<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [count, address, ..]: Args,
+) -> Result<u64> {
+    if !s.tasks.process_of(t)?.credentials.can(linux::CAP_SETGID) {
+        return Err(Errno::PERM);
+    }
+    if count > MAX_GROUPS {
+        return Err(Errno::INVAL);
+    }
+    let mut groups = Vec::new();
+    for i in 0..count {
+        groups.push(s.read_u32(t, address.wrapping_add(4 * i))?);
+    }
+    change(s, t, |c| {
+        c.groups = groups.into();
+        Ok(0)
+    })
+}
+
+/// `cap_user_header_t`: version and process.
+fn capability_header<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    address: u64,
+) -> Result<(u64, ProcessId)> {
+    const VERSIONS: [(u32, u64); 3] = [(0x1998_0330, 1), (0x2007_1026, 2), (0x2008_0522, 2)];
+    let [word] = s.read_words(t, address)?;
+    let version = VERSIONS.iter().find(|(version, _)| *version == word as u32);
+    let Some((_, words)) = version else {
+        s.write_u32(t, address, VERSIONS[2].0)?;
+        return Err(Errno::INVAL);
+    };
+    Ok((*words, named(s, t, word >> 32)?))
+}
+
+pub(super) fn capget<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [header, data, ..]: Args,
+) -> Result<u64> {
+    let (words, id) = match capability_header(s, t, header) {
+        Err(Errno::INVAL) if data == 0 => return Ok(0),
+        other => other?,
+    };
+    let capabilities = s.tasks.process(id)?.credentials.capabilities;
+    for i in 0..words {
+        let half = (capabilities >> (32 * i)) as u32;
+        // Effective, permitted, inheritable.
+        for (j, value) in [half, half, 0].into_iter().enumerate() {
+            s.write_u32(t, data.wrapping_add(12 * i + 4 * j as u64), value)?;
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn capset<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [header, data, ..]: Args,
+) -> Result<u64> {
+    let (words, id) = capability_header(s, t, header)?;
+    if id != s.tasks.process_of(t)?.id {
+        return Err(Errno::PERM);
+    }
+    let mut effective = 0;
+    for i in 0..words {
+        effective |= u64::from(s.read_u32(t, data.wrapping_add(12 * i))?) << (32 * i);
+    }
+    let process = s.tasks.process_of_mut(t)?;
+    if effective & !process.credentials.capabilities != 0 {
+        return Err(Errno::PERM);
+    }
+    Rc::make_mut(&mut process.credentials).capabilities = effective;
+    Ok(0)
+}
+
+pub(super) fn prctl<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [option, a, ..]: Args,
+) -> Result<u64> {
+    match option as u32 {
+        prctl::PR_SET_NAME => {
+            let mut name = [0; 16];
+            for (i, byte) in name.iter_mut().take(15).enumerate() {
+                let mut one = [0];
+                s.read_bytes(t, a.wrapping_add(i as u64), &mut one)?;
+                if one[0] == 0 {
+                    break;
+                }
+                *byte = one[0];
+            }
+            s.tasks.thread_mut(t)?.name = name;
+        }
+        prctl::PR_GET_NAME => {
+            let name = s.tasks.thread(t)?.name;
+            s.write_bytes(t, a, &name)?;
+        }
+        prctl::PR_SET_PDEATHSIG => {
+            if a != 0 {
+                Signal::new(u32::try_from(a).map_err(|_| Errno::INVAL)?)?;
+            }
+            s.tasks.process_of_mut(t)?.parent_signal = a as u32;
+        }
+        prctl::PR_GET_PDEATHSIG => {
+            let signal = s.tasks.process_of(t)?.parent_signal;
+            s.write_u32(t, a, signal)?;
+        }
+        prctl::PR_SET_CHILD_SUBREAPER => s.tasks.process_of_mut(t)?.adopts = a != 0,
+        prctl::PR_GET_CHILD_SUBREAPER => {
+            let adopts = s.tasks.process_of(t)?.adopts;
+            s.write_u32(t, a, adopts.into())?;
+        }
+        prctl::PR_SET_NO_NEW_PRIVS if a == 1 => s.tasks.process_of_mut(t)?.no_new_rights = true,
+        prctl::PR_GET_NO_NEW_PRIVS => return Ok(s.tasks.process_of(t)?.no_new_rights.into()),
+        prctl::PR_GET_DUMPABLE => return Ok(1),
+        prctl::PR_SET_DUMPABLE if a <= 1 => {}
+        prctl::PR_CAPBSET_READ => {
+            return match a {
+                0..=40 => Ok(1),
+                _ => Err(Errno::INVAL),
+            };
+        }
+        prctl::PR_GET_KEEPCAPS => {}
+        prctl::PR_SET_TIMERSLACK => {}
+        prctl::PR_GET_TIMERSLACK => return Ok(50_000),
+        prctl::PR_GET_SECCOMP => {}
+        _ => return Err(Errno::INVAL),
+    }
+    Ok(0)
+}
+
+pub(super) fn uname<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, ..]: Args,
+) -> Result<u64> {
+    const FIELD: usize = 65;
+    let mut bytes = [0; 6 * FIELD];
+    let (host, domain) = (s.tasks.system.host.clone(), s.domain.clone());
+    let fields: [&[u8]; 6] = [
+        b"Linux",
+        &host,
+        crate::server::view::RELEASE.as_bytes(),
+        crate::server::view::VERSION.as_bytes(),
+        b"x86_64",
+        &domain,
+    ];
+    for (place, field) in bytes.chunks_exact_mut(FIELD).zip(fields) {
+        let length = field.len().min(FIELD - 1);
+        place[..length].copy_from_slice(&field[..length]);
+    }
+    s.write_bytes(t, address, &bytes)?;
+    Ok(0)
+}
+
+fn set_name<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    address: u64,
+    length: u64,
+) -> Result<Vec<u8>> {
+    if !s.tasks.process_of(t)?.credentials.can(linux::CAP_SYS_ADMIN) {
+        return Err(Errno::PERM);
+    }
+    if length > 64 {
+        return Err(Errno::INVAL);
+    }
+    let mut name = alloc::vec![0; length as usize];
+    s.read_bytes(t, address, &mut name)?;
+    Ok(name)
+}
+
+pub(super) fn sethostname<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, length, ..]: Args,
+) -> Result<u64> {
+    s.tasks.system.host = set_name(s, t, address, length)?;
+    Ok(0)
+}
+
+pub(super) fn setdomainname<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, length, ..]: Args,
+) -> Result<u64> {
+    s.domain = set_name(s, t, address, length)?;
+    Ok(0)
+}
+
+pub(super) fn sysinfo<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, ..]: Args,
+) -> Result<u64> {
+    let (free, all) = s.pages.available();
+    let alive = s.tasks.processes.values().filter(|p| p.life == Life::Alive);
+    let page = crate::mm::PAGE_BYTES;
+    let words = [
+        s.entered / 1_000_000_000,
+        0,
+        0,
+        0,
+        all as u64 * page,
+        free as u64 * page,
+        0,
+        0,
+        0,
+        0,
+        alive.count() as u64,
+        0,
+        0,
+        1,
+    ];
+    s.write_words(t, address, &words)?;
+    Ok(0)
+}
+
+pub(super) fn getrandom<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [address, length, flags, ..]: Args,
+) -> Result<u64> {
+    let known = linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE;
+    if flags & !u64::from(known) != 0 {
+        return Err(Errno::INVAL);
+    }
+    // As much as one call looks up at a time; who wants more asks again.
+    let length = length.min(1 << 16);
+    let mut done = 0;
+    let mut bytes = [0; 256];
+    while done < length {
+        let here = (length - done).min(256) as usize;
+        chacha20::rand_core::Rng::fill_bytes(&mut s.files.random, &mut bytes[..here]);
+        match s.write_bytes(t, address.wrapping_add(done), &bytes[..here]) {
+            Ok(()) => done += here as u64,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+pub(super) fn getcpu<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [processor, node, ..]: Args,
+) -> Result<u64> {
+    for address in [processor, node] {
+        if address != 0 {
+            s.write_u32(t, address, 0)?;
+        }
+    }
+    Ok(0)
+}
+
+pub(super) fn personality<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    [persona, ..]: Args,
+) -> Result<u64> {
+    // Linux, and no address is randomised anyway (ADDR_NO_RANDOMIZE).
+    const PLAIN: u32 = 0x0040_0000;
+    match persona as u32 {
+        u32::MAX | 0 | PLAIN => Ok(0),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+pub(super) fn membarrier<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    [command, ..]: Args,
+) -> Result<u64> {
+    // One processor: whoever runs has seen everything.
+    const KNOWN: u64 = 0x1f;
+    match command {
+        0 => Ok(KNOWN),
+        command if command & !KNOWN == 0 && command.count_ones() == 1 => Ok(0),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// Sequences that are restarted when the thread is preempted: the kernel does not tell anyone when it
+/// preempts. Every C library does without them.
+pub(super) fn rseq<K: Kernel, P: Pages>(_: &mut Server<K, P>, _: ThreadId, _: Args) -> Result<u64> {
+    Err(Errno::NOSYS)
+}
+
+/// A call that waits is run again with what is left of its time by itself: nothing is to be restarted.
+pub(super) fn restart_syscall<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    Err(Errno::INTR)
+}
+
+/// What is put off is nothing: nothing is written anywhere later.
+pub(super) fn nothing<K: Kernel, P: Pages>(
+    _: &mut Server<K, P>,
+    _: ThreadId,
+    _: Args,
+) -> Result<u64> {
+    Ok(0)
+}
+
+pub(super) fn unshare<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [flags, ..]: Args,
+) -> Result<u64> {
+    let own = linux::CLONE_FILES | linux::CLONE_FS | linux::CLONE_SYSVSEM;
+    if flags & !u64::from(own) != 0 {
+        return Err(Errno::PERM);
+    }
+    let id = s.tasks.thread(t)?.process;
+    if flags & u64::from(linux::CLONE_FILES) != 0 {
+        s.unshare_table(id);
+    }
+    if flags & u64::from(linux::CLONE_FS) != 0 {
+        s.unshare_place(id);
+    }
+    Ok(0)
+}
+
+const _: () = assert!(UNLIMITED == u64::MAX);
