@@ -87,6 +87,10 @@ pub const HELP: &[(&str, &str)] = &[
     ("demo", "the demonstration that is shown at boot"),
     ("sleep MS", "waits so many milliseconds"),
     (
+        "PROGRAM [ARG...]",
+        "any other word is a Linux program; `sh` is a shell",
+    ),
+    (
         "poweroff [CODE]",
         "stops the machine; with a CODE other than 0 it reports failure",
     ),
@@ -99,7 +103,7 @@ pub enum CommandError {
     #[error("a quotation mark has no partner; close it, or put \\ before it")]
     Quotes,
     /// No such command.
-    #[error("no command `{0}`; type `help` for a list")]
+    #[error("no command `{0}`, and no Linux programs in the file tree; type `help` for a list")]
     Unknown(String),
     /// Too few or too many words.
     #[error("usage: {0}")]
@@ -226,7 +230,32 @@ pub fn commands(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What runs programs that nobody here compiled: not a factory but a server, which the monitor starts for
+/// each command, by the process factory.
+pub const LINUX: &str = "linux";
+
 impl Command {
+    /// A line whose first word is no command of the monitor's: a Linux program and its arguments.
+    pub fn linux(line: &str) -> Result<Self, CommandError> {
+        let mut words = alloc::vec![LINUX.to_string()];
+        words.extend(shlex::split(line).ok_or(CommandError::Quotes)?);
+        // Whether something is in the background is the affair of a shell that is started.
+        let (head, arguments) = words.split_at(2.min(words.len()));
+        let [factory, image] = head else {
+            return Ok(Self::Nothing);
+        };
+        Ok(Self::Run {
+            start: Start {
+                factory: factory.clone(),
+                image: image.clone(),
+                arguments: arguments.to_vec(),
+                memory: 0,
+                ..Start::default()
+            },
+            background: false,
+        })
+    }
+
     /// Reads a line: words apart by blanks, quotes and `\` as in a POSIX shell, `#` for a comment.
     pub fn parse(line: &str) -> Result<Self, CommandError> {
         let line = line.trim_end();
@@ -356,6 +385,18 @@ mod tests {
     }
 
     #[test]
+    fn a_linux_program_gets_its_arguments_as_they_were_quoted() {
+        let Ok(Command::Run { start, background }) = Command::linux("sh -c 'echo a | cat &'")
+        else {
+            panic!();
+        };
+        assert_eq!((&*start.factory, &*start.image), (LINUX, "sh"));
+        assert_eq!(start.arguments, ["-c", "echo a | cat &"]);
+        assert!(!background);
+        assert_eq!(Command::linux(" "), Ok(Command::Nothing));
+    }
+
+    #[test]
     fn an_ampersand_at_the_end_means_background() {
         assert!(run("run process hello a &").1);
         assert!(run("run process hello a& ").1);
@@ -407,6 +448,9 @@ mod tests {
                     " process hello",
                 )
                 .replace(" [CODE]", " 3");
+            if words.starts_with("PROGRAM") {
+                continue;
+            }
             assert!(Command::parse(&line).is_ok(), "{line}");
         }
     }

@@ -51,6 +51,19 @@ pub fn exec_line(files: &[u8]) -> Option<&str> {
     text.lines().next()
 }
 
+/// Whether the file tree has a program, `bin/NAME`.
+pub fn has_program(files: &[u8], name: &str) -> bool {
+    let Ok(archive) = tar_no_std::TarArchiveRef::new(files) else {
+        return false;
+    };
+    archive.entries().any(|entry| {
+        entry.filename().as_str().is_ok_and(|path| {
+            let path = path.strip_prefix("./").unwrap_or(path);
+            path.strip_prefix("bin/") == Some(name)
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,16 +9,19 @@
 
 extern crate alloc;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use monitor::command::LINUX;
 use monitor::{Shell, Start, System};
 use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Edge, Free, IcInfo, Open, ServiceInfo};
+use xos_protocol::manager::{
+    Consent, Edge, Free, IcInfo, Open, PAGE, RegionCreate, Rights, ServiceInfo, Share,
+};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, IcState, Name, RegionId, Result, Subject};
 
@@ -38,8 +41,24 @@ const FACTORY_STACK: u32 = 256 << 10;
 /// Names that are listed.
 const SERVICES: usize = 256;
 
+/// The server of Linux programs, in the file tree.
+const LINUX_SERVER: &str = "legacy-posix";
+/// Radix of its CSpace: it composes ICs itself, of many parts.
+const LINUX_RADIX: u8 = 12;
+/// Bytes of its stack.
+const LINUX_STACK: u32 = 256 << 10;
+/// ICs and sessions that it may pay for: one for each process, and its regions.
+const LINUX_ICS: u16 = 4000;
+/// Of the budget that is left, what a server of Linux programs may take: three quarters.
+const LINUX_SHARE: (u64, u64) = (3, 4);
+/// Where the file tree is mapped in it, and here while it is copied. Nothing else is there.
+const TREE: u64 = 0x5000_0000_0000;
+const LARGE: u64 = 2 << 20;
+
 /// A program, until it has been waited for.
 struct Job {
+    /// Whether it reads the interrupt character itself.
+    reads_interrupts: bool,
     id: IcId,
     /// Root slot of its handle.
     slot: u32,
@@ -59,6 +78,8 @@ struct Machine {
     slots: Slots,
     /// Factories that were opened: names and root slots.
     factories: Vec<(String, u32)>,
+    /// A copy of the file tree that can be shared, once it is wanted.
+    tree: Option<RegionId>,
 }
 
 impl Machine {
@@ -69,7 +90,106 @@ impl Machine {
             timer: Timer::new(TIMER.endpoint()),
             slots: Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
             factories: Vec::new(),
+            tree: None,
         }
+    }
+
+    /// A region with the file tree. (The memory that the system description fills with it belongs to the
+    /// root task, which shares it with nobody else.)
+    fn tree(&mut self) -> Result<RegionId> {
+        if let Some(tree) = self.tree {
+            return Ok(tree);
+        }
+        let files = files();
+        let large = (files.len() as u64).div_ceil(LARGE).max(1);
+        let region = self.manager.region_create(&RegionCreate {
+            payer: None,
+            pages: (large * (LARGE / PAGE)) as u32,
+            large: true,
+            place: 0,
+        })?;
+        let share = Share {
+            region,
+            target: Subject::Myself,
+            address: TREE,
+            rights: Rights::RW,
+        };
+        if let Err(error) = self.manager.share(&share) {
+            let _ = self.manager.region_destroy(region);
+            return Err(error);
+        }
+        // SAFETY: so many bytes are mapped there now, writable, and nothing else knows of them.
+        unsafe { core::ptr::copy_nonoverlapping(files.as_ptr(), TREE as *mut u8, files.len()) };
+        self.tree = Some(region);
+        Ok(region)
+    }
+
+    /// Creates a server of Linux programs whose first one is what is to be started.
+    fn create_linux(&mut self, start: &Start) -> Result<Job> {
+        let tree = self.tree()?;
+        let (address, length) = (TREE.to_string(), files().len().to_string());
+        let own = [LINUX_SERVER, &address, &length, &start.image];
+        let arguments = own
+            .into_iter()
+            .chain(start.arguments.iter().map(String::as_str));
+        let arguments = joined(arguments);
+        let environment = joined(start.environment.iter().map(String::as_str));
+        let budget = self.manager.budget(Subject::Myself)?;
+        let left = budget.quota.saturating_sub(budget.spent) * PAGE;
+        let memory = match start.memory {
+            0 => left / LINUX_SHARE.1 * LINUX_SHARE.0,
+            memory => memory,
+        };
+        let ics = budget.ics_left / LINUX_SHARE.1 * LINUX_SHARE.0;
+        let spec = Spec {
+            image: LINUX_SERVER,
+            arguments: &arguments,
+            environment: &environment,
+            memory,
+            ics: LINUX_ICS.min(u16::try_from(ics).unwrap_or(LINUX_ICS)),
+            stack: LINUX_STACK,
+            cspace_radix: LINUX_RADIX,
+            composes: true,
+            ..Spec::default()
+        };
+        let mut job = self.create("process", &spec)?;
+        job.reads_interrupts = true;
+        let shared = self.manager.share(&Share {
+            region: tree,
+            target: Subject::Ic(job.id),
+            address: TREE,
+            rights: Rights::R,
+        });
+        if let Err(error) = shared {
+            self.abandon(job);
+            return Err(error);
+        }
+        Ok(job)
+    }
+
+    /// Creates a program.
+    fn create(&mut self, factory: &str, spec: &Spec<'_>) -> Result<Job> {
+        self.with_factory(factory, |factory, slots| {
+            let slot = slots.take().ok_or(Error::TableFull)?;
+            match factory.create(slot, spec) {
+                Ok(id) => Ok(Job {
+                    reads_interrupts: false,
+                    id,
+                    slot,
+                }),
+                Err(error) => {
+                    slots.give(slot);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Ends a program that has not been started.
+    fn abandon(&mut self, job: Job) {
+        let _ = job.handle().kill();
+        let _ = job.handle().wait();
+        self.slots.give(job.slot);
     }
 
     /// The session on a factory; it is opened once. If the factory has died since, `f` is tried with a
@@ -153,39 +273,36 @@ impl System for Machine {
         self.with_factory(factory, |factory, _| factory.describe())
     }
 
+    fn has_linux(&self) -> bool {
+        monitor::has_program(files(), LINUX_SERVER)
+    }
+
     fn start(&mut self, start: &Start) -> Result<(IcId, Job)> {
-        let arguments = core::iter::once(&start.image).chain(&start.arguments);
-        let arguments = joined(arguments.map(String::as_str));
-        let environment = joined(start.environment.iter().map(String::as_str));
-        let spec = Spec {
-            image: &start.image,
-            arguments: &arguments,
-            environment: &environment,
-            memory: start.memory,
-            ics: if start.composes { FACTORY_ICS } else { ICS },
-            stack: if start.composes { FACTORY_STACK } else { 0 },
-            cspace_radix: if start.composes { NODE_BITS as u8 } else { 0 },
-            composes: start.composes,
-            ..Spec::default()
+        let job = if start.factory == LINUX {
+            self.create_linux(start)?
+        } else {
+            let arguments = core::iter::once(&start.image).chain(&start.arguments);
+            let arguments = joined(arguments.map(String::as_str));
+            let environment = joined(start.environment.iter().map(String::as_str));
+            let spec = Spec {
+                image: &start.image,
+                arguments: &arguments,
+                environment: &environment,
+                memory: start.memory,
+                ics: if start.composes { FACTORY_ICS } else { ICS },
+                stack: if start.composes { FACTORY_STACK } else { 0 },
+                cspace_radix: if start.composes { NODE_BITS as u8 } else { 0 },
+                composes: start.composes,
+                ..Spec::default()
+            };
+            self.create(&start.factory, &spec)?
         };
-        let job = self.with_factory(&start.factory, |factory, slots| {
-            let slot = slots.take().ok_or(Error::TableFull)?;
-            match factory.create(slot, &spec) {
-                Ok(id) => Ok(Job { id, slot }),
-                Err(error) => {
-                    slots.give(slot);
-                    Err(error)
-                }
-            }
-        })?;
         // Watched before it is started: its end is not missed.
         let watched = self.manager.watch(Subject::Ic(job.id), 0);
         match watched.and_then(|()| job.handle().start()) {
             Ok(()) => Ok((job.id, job)),
             Err(error) => {
-                let _ = job.handle().kill();
-                let _ = job.handle().wait();
-                self.slots.give(job.slot);
+                self.abandon(job);
                 Err(error)
             }
         }
@@ -194,13 +311,13 @@ impl System for Machine {
     fn finish(&mut self, mut job: Job) -> Result<ExitStatus> {
         // A Ctrl-C of long ago is not meant for this program.
         let _ = cap::Notification::from_bits(domain::NOTIFICATION).poll();
-        let intercepted = self.console.intercept(true);
+        let intercepts = !job.reads_interrupts && self.console.intercept(true).is_ok();
         while !self.ended(&mut job) {
-            if self.notified() & 1 << CONSOLE.index() != 0 {
+            if self.notified() & 1 << CONSOLE.index() != 0 && intercepts {
                 let _ = job.handle().kill();
             }
         }
-        if intercepted.is_ok() {
+        if intercepts {
             let _ = self.console.intercept(false);
         }
         let status = match job.handle().wait() {

@@ -202,7 +202,11 @@ impl<S: System> Shell<S> {
     }
 
     fn one(&mut self, line: &str) -> Outcome {
-        let outcome = Command::parse(line)
+        let command = match Command::parse(line) {
+            Err(CommandError::Unknown(_)) if self.system.has_linux() => Command::linux(line),
+            command => command,
+        };
+        let outcome = command
             .map_err(Failure::from)
             .and_then(|command| self.command(command));
         outcome.unwrap_or_else(|failure| Outcome {

@@ -42,6 +42,8 @@ pub trait System {
     fn free(&mut self) -> Result<Free>;
     /// What a factory promises.
     fn contract(&mut self, factory: &str) -> Result<Contract>;
+    /// Whether Linux programs can be started: by the factory's name [`LINUX`](crate::command::LINUX).
+    fn has_linux(&self) -> bool;
     /// Starts a program; gives its IC.
     fn start(&mut self, start: &Start) -> Result<(IcId, Self::Job)>;
     /// Waits for the end. The interrupt character kills it.

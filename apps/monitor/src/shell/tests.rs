@@ -89,6 +89,10 @@ impl System for Fake {
         ])
     }
 
+    fn has_linux(&self) -> bool {
+        false
+    }
+
     fn free(&mut self) -> Result<Free> {
         Ok(Free {
             bytes: 123_456_789,
