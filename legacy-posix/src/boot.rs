@@ -34,6 +34,9 @@ pub enum BootError {
     /// No program is named.
     #[error("no program is named")]
     NoProgram,
+    /// There is no such program.
+    #[error("no program `{0}` in the file tree")]
+    NotFound(String),
     /// Something else.
     #[error("{what}: {errno}")]
     Step {
@@ -121,9 +124,11 @@ pub fn start<K: Kernel, P: Pages>(
         environment,
     };
     let text = String::from_utf8_lossy(&path).into_owned();
-    found
-        .and_then(|()| server.execute(thread, start))
-        .map_err(|errno| BootError::Step { what: text, errno })?;
+    let started = found.and_then(|()| server.execute(thread, start));
+    started.map_err(|errno| match errno {
+        Errno::NOENT => BootError::NotFound(text),
+        errno => BootError::Step { what: text, errno },
+    })?;
     server.settle();
     Ok(server)
 }

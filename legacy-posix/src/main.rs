@@ -23,8 +23,9 @@ mod spaces;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use legacy_posix::boot::{self, Boot};
+use legacy_posix::boot::{self, Boot, BootError};
 use legacy_posix::kernel::Execution;
+use legacy_posix::machine_api::LineEnds;
 use legacy_posix::mm::Access;
 use legacy_posix::server::{Fault, Server};
 use sel4::{MessageInfo, Word};
@@ -38,6 +39,8 @@ const HEAP: usize = 96 << 20;
 
 xos::main!(main, heap = HEAP);
 
+/// The exit status for a program that is not there, as shells have it.
+const NOT_FOUND: i32 = 127;
 /// The name that the server is known by.
 const NAME: &str = "posix";
 /// Bit of x86's page-fault error code (Intel SDM volume 3, section 4.7): the access was a write.
@@ -65,8 +68,14 @@ fn main() -> Result<i32, String> {
         program,
         environment: environment.collect(),
     };
-    let mut server =
-        boot::start(machine, frames, boot).map_err(|error| alloc::format!("{error}"))?;
+    let mut server = match boot::start(machine, frames, boot) {
+        Ok(server) => server,
+        Err(BootError::NotFound(name)) => {
+            xos::eprintln!("{}", BootError::NotFound(name));
+            return Ok(NOT_FOUND);
+        }
+        Err(error) => return Err(alloc::format!("{error}")),
+    };
     helpers::start(endpoint).map_err(text)?;
     Ok(serve(&mut server, endpoint))
 }
@@ -75,10 +84,10 @@ fn main() -> Result<i32, String> {
 fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) -> i32 {
     let mut answer: Option<[Word; 1]> = None;
     loop {
-        server.drain_console(helpers::print);
+        drain(server);
         if let Some(status) = server.ended {
             server.end_all();
-            server.drain_console(helpers::print);
+            drain(server);
             return match status & 0x7f {
                 0 => status >> 8 & 0xff,
                 signal => 128 + signal,
@@ -110,6 +119,16 @@ fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) ->
                 }
             }
         }
+    }
+}
+
+/// Sends what programs have written to their terminal.
+fn drain(server: &mut Server<Machine, Frames>) {
+    let mut ends = LineEnds::default();
+    server.drain_console(|bytes| helpers::print(&ends.convert(bytes)));
+    let rest = ends.finish();
+    if !rest.is_empty() {
+        helpers::print(rest);
     }
 }
 

@@ -266,12 +266,37 @@ pub const EXECUTED: &[Executed] = &[
         log: "cannot run etc/text by `process`: the image is not a well-formed",
     },
     Executed {
-        name: "exec::a_command_that_there_is_not_is_an_error_with_help",
+        name: "exec::a_command_that_there_is_not_is_not_found",
         line: "frobnicate",
         addition: None,
+        output: "no program `frobnicate` in the file tree\n",
+        status: 127,
+        log: "frobnicate ended with code 127",
+    },
+    Executed {
+        name: "linux::debians_busybox_runs_a_pipeline_and_its_status_is_the_shells",
+        line: "sh -c 'echo hello | cat; ls -d /bin /tmp; exit 3'",
+        addition: None,
+        output: "hello\n/bin\n/tmp\n",
+        status: 3,
+        log: "sh ended with code 3",
+    },
+    Executed {
+        name: "linux::debians_bash_runs_loops_handlers_and_jobs",
+        line: "bash -c 'for i in {1..3}; do echo $i; done | sort -r; trap \"echo caught\" USR1; kill -USR1 $$; \
+               sleep 0.1 & wait $!; echo $?; ulimit -n; [ $(cat /proc/self/comm) = cat ] && echo $BASHPID'",
+        addition: None,
+        output: "3\n2\n1\ncaught\n0\n1024\n1\n",
+        status: 0,
+        log: "",
+    },
+    Executed {
+        name: "linux::a_program_that_dies_by_a_signal_has_the_status_that_shells_give_it",
+        line: "sh -c 'kill -SEGV $$'",
+        addition: None,
         output: "",
-        status: 2,
-        log: "no command `frobnicate`; type `help`",
+        status: 139,
+        log: "sh ended with code 139",
     },
 ];
 

@@ -140,12 +140,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             }
         };
         let mut file_name = name.clone();
-        let comm = executable.path.clone();
         for _ in 0..MAX_SCRIPTS {
             let mut head = [0; HEAD_OF_SCRIPT];
             self.read_file(executable.node, 0, &mut head)?;
             if !head.starts_with(b"#!") {
-                return self.execute_binary(thread, &executable, &start, &name, &comm);
+                return self.execute_binary(thread, &executable, &start, &name);
             }
             let (interpreter, argument) = script(&head)?;
             let mut arguments = alloc::vec![interpreter.clone()];
@@ -195,7 +194,6 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         executable: &Executable,
         start: &Start,
         name: &[u8],
-        comm: &Rc<[u8]>,
     ) -> Result<()> {
         let (header, layout) = self.layout(executable.node)?;
         let interpreter = match layout.interpreter {
@@ -317,7 +315,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         t.robust_list = 0;
         t.progress = Progress::default();
         t.name = [0; 16];
-        let base = comm.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let base = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let length = base.len().min(15);
         t.name[..length].copy_from_slice(&base[..length]);
         self.kernel.end_execution(old);
