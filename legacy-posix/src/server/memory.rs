@@ -117,7 +117,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         self.read_string(thread, address, crate::vfs::PATH_MAX)
     }
 
-    /// Looks up the frames of a piece of a thread's memory, into [`Server::segments`], after those that
+    /// Looks up the frames of a piece of a thread's memory, into `segments`, after those that
     /// are there: at most [`CHUNK`] of them. Gives the bytes.
     ///
     /// # Errors

@@ -6,8 +6,12 @@
 
 mod file;
 mod futex;
+mod identity;
 mod memory;
+mod path;
+mod poll;
 mod process;
+mod schedule;
 mod signal;
 pub mod table;
 mod time;
