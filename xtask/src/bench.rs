@@ -22,6 +22,9 @@ pub const TICKS: &str = "ticks";
 /// How long a run may take without a new value.
 const SILENCE: Duration = Duration::from_secs(300);
 
+/// Programs of `tests/guests/` that the benchmark starts, beside those of `apps/`.
+pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads"];
+
 /// A promise about the cost of something.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {

@@ -459,7 +459,7 @@ fn bench(options: &Bench) -> Result<()> {
         search: &[],
         additions: &[],
         texts: &[],
-        tests: &[],
+        tests: bench::PROGRAMS,
     };
     let image = pack::system(&builder, &recipe)?;
     let measure = |count_instructions, what: &str| {

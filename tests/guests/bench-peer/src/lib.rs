@@ -119,6 +119,13 @@ pub fn serve(endpoint: sel4::cap::Endpoint, tag: sel4::MessageInfo) -> ! {
     unsafe { bench_serve(endpoint.bits(), word(tag)) }
 }
 
+/// The time-stamp counter. Where the emulator counts instructions, it is their number.
+#[must_use]
+pub fn ticks() -> u64 {
+    // SAFETY: every processor that this kernel runs on has it, and the kernel lets everybody read it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
 /// A tag as the loops take it.
 #[must_use]
 pub fn word(tag: sel4::MessageInfo) -> u64 {
@@ -141,12 +148,17 @@ impl Entry {
     /// Offset of its first instruction.
     #[must_use]
     pub fn offset(self) -> usize {
-        let address = match self {
+        self.address() - &raw const bench_loops_start as usize
+    }
+
+    /// Address of its first instruction in this program itself, for a thread of it.
+    #[must_use]
+    pub fn address(self) -> usize {
+        match self {
             Self::Serve => bench_serve as *const () as usize,
             Self::CallAndReport => bench_call_and_report as *const () as usize,
             Self::Report => bench_report as *const () as usize,
-        };
-        address - &raw const bench_loops_start as usize
+        }
     }
 }
 

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Processes, threads and messages made by hand on the bare kernel: what the system is compared with.
+//!
+//! Nobody's books are kept here, nothing is checked, and only the kernel is called. The memory is that
+//! of an IC which this domain has the manager make for itself, and which it never starts.
+
+use bench_loops::{Entry, code, ticks, word};
+use sel4::{
+    CNodeCapData, CPtr, CapRights, MessageInfo, ObjectBlueprint, ObjectBlueprintX64,
+    ObjectBlueprintX86, UserContext, VmAttributes, cap, cap_type,
+};
+use xos_client::Manager;
+use xos_protocol::manager::{Create, PAGE, RegionCreate, Rights, Share};
+use xos_protocol::slots::{NODE_BITS, domain, leaf, parts, root_guard};
+use xos_protocol::{Result as Answer, Subject};
+use xos_server::{Parts, Space};
+use xos_test_kit::Outcome;
+
+/// The priority of everybody here.
+const PRIORITY: u64 = 100;
+/// Radix of a CSpace made by hand: as the process factory's.
+const CSPACE_RADIX: u32 = 5;
+/// Root slot, in a CSpace made by hand, of the one endpoint in it.
+const REPORTS: u32 = 1;
+/// Root slot of the other one, for those who call somebody.
+const CALLED: u32 = 2;
+
+/// Where a process made by hand has its pages: code, stack, IPC buffer, and more of them.
+const CODE: u64 = 0x20_0000;
+const OWN: u64 = CODE + 0x1_0000;
+
+/// Where this domain maps what it shares with those processes: the code, to write it, and behind it what
+/// threads made by hand have.
+const WINDOW: u64 = 0x6000_0000_0000;
+const THREAD_STACK: u64 = WINDOW + PAGE;
+const THREAD_BUFFER: u64 = THREAD_STACK + PAGE;
+
+/// Root slots of this domain that this module uses.
+pub const ROOT_SLOTS: u32 = 8;
+const FIRST: u32 = domain::FIRST_FREE_ROOT;
+/// The parts of the IC whose memory this is.
+const MEMORY: u32 = FIRST;
+/// The code's frame.
+const FRAMES: u32 = FIRST + 1;
+/// What stays.
+const TOOLS: u32 = FIRST + 2;
+/// What processes are made of: one node for each that lives at the same time.
+const WORK: u32 = FIRST + 3;
+
+/// Indices in [`TOOLS`].
+mod tool {
+    pub const REPORTS: u32 = 0;
+    pub const CALLED: u32 = 1;
+    /// One arena, and one CSpace, for each process that lives at the same time.
+    pub const ARENAS: u32 = 2;
+    pub const SPACES: u32 = 6;
+}
+/// Processes that can live at the same time.
+const LIVES: u32 = 3;
+const ARENA_BITS: usize = 17;
+
+/// Indices in a node of [`WORK`].
+mod part {
+    pub const POINTERS: u32 = 0;
+    pub const DIRECTORY: u32 = 1;
+    pub const TABLE: u32 = 2;
+    pub const TCB: u32 = 3;
+    pub const VSPACE: u32 = 4;
+    pub const CODE: u32 = 5;
+    pub const CSPACE: u32 = 6;
+    pub const FRAMES: u32 = 8;
+}
+
+const SPACE: Space = Space::DOMAIN;
+const ASIDS: cap::AsidPool = cap::AsidPool::from_bits(domain::ASID_POOL);
+
+/// What a process is like.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// Pages of its own: the first is its stack, the second its IPC buffer.
+    pub frames: u32,
+    /// Whether its CSpace is made and goes with it, or stays for the next one.
+    pub cspace: bool,
+}
+
+/// What the system's smallest process has, too.
+pub const SMALLEST: Shape = Shape {
+    frames: 2,
+    cspace: true,
+};
+
+pub struct ByHand(());
+
+impl ByHand {
+    /// Makes what all of this needs.
+    pub fn new(manager: &Manager) -> Answer<Self> {
+        manager.create(&Create {
+            payer: None,
+            place: MEMORY,
+            handle: 0,
+            session: false,
+            memory: 256,
+            quota: 0,
+            ics: 0,
+            parts_radix: 5,
+            cspace_radix: 5,
+        })?;
+        let region = manager.region_create(&RegionCreate {
+            payer: None,
+            pages: 1,
+            large: false,
+            place: FRAMES,
+        })?;
+        manager.share(&Share {
+            region,
+            target: Subject::Myself,
+            address: WINDOW,
+            rights: Rights::RW,
+        })?;
+        let code = code();
+        // SAFETY: the page was mapped just now, for nobody else.
+        unsafe { (WINDOW as *mut u8).copy_from(code.as_ptr(), code.len()) };
+        Ok(Self(()))
+    }
+
+    /// Makes the nodes, endpoints and arenas.
+    pub fn prepare(&self) -> Outcome {
+        let memory = SPACE
+            .node(MEMORY)
+            .cap::<cap_type::Untyped>(parts::FIRST_UNTYPED);
+        let root = cap::CNode::from_bits(domain::ROOT).absolute_cptr_for_self();
+        let node = ObjectBlueprint::CNode {
+            size_bits: NODE_BITS as usize,
+        };
+        memory.untyped_retype(&node, &root, TOOLS as usize, 1 + LIVES as usize)?;
+        let tools = tools();
+        let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
+            memory.untyped_retype(kind, &tools.node(), index as usize, count as usize)
+        };
+        make(&ObjectBlueprint::Endpoint, tool::REPORTS, 2)?;
+        make(&cspace(), tool::SPACES, LIVES)?;
+        let arena = ObjectBlueprint::Untyped {
+            size_bits: ARENA_BITS,
+        };
+        make(&arena, tool::ARENAS, LIVES)?;
+        Ok(())
+    }
+
+    /// The endpoint on which a server made by hand answers.
+    pub fn called(&self) -> cap::Endpoint {
+        tools().cap(tool::CALLED)
+    }
+
+    /// Makes a process and lets it run, from `entry` on.
+    fn start(&self, life: u32, shape: Shape, entry: Entry, words: Words) -> Outcome {
+        let arena = tools().cap::<cap_type::Untyped>(tool::ARENAS + life);
+        let work = SPACE.node(WORK + life);
+        let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
+            arena.untyped_retype(kind, &work.node(), index as usize, count as usize)
+        };
+        if shape.cspace {
+            make(&cspace(), part::CSPACE, 1)?;
+        }
+        make(&ObjectBlueprint::Tcb, part::TCB, 1)?;
+        make(
+            &ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT).into(),
+            part::POINTERS,
+            1,
+        )?;
+        make(
+            &ObjectBlueprintX86::PageDirectory.into(),
+            part::DIRECTORY,
+            1,
+        )?;
+        make(&ObjectBlueprintX86::PageTable.into(), part::TABLE, 1)?;
+        make(&ObjectBlueprintX86::_4k.into(), part::FRAMES, shape.frames)?;
+        // Last, so that it goes first, and nothing has to be unmapped.
+        make(
+            &ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4).into(),
+            part::VSPACE,
+            1,
+        )?;
+        let vspace = work.cap::<cap_type::VSpace>(part::VSPACE);
+        ASIDS.asid_pool_assign(vspace)?;
+        let attributes = VmAttributes::DEFAULT;
+        work.cap::<cap_type::PDPT>(part::POINTERS)
+            .pdpt_map(vspace, CODE as usize, attributes)?;
+        work.cap::<cap_type::PageDirectory>(part::DIRECTORY)
+            .page_directory_map(vspace, CODE as usize, attributes)?;
+        work.cap::<cap_type::PageTable>(part::TABLE)
+            .page_table_map(vspace, CODE as usize, attributes)?;
+        work.slot(part::CODE)
+            .copy(&SPACE.node(FRAMES).slot(0), CapRights::read_only())?;
+        work.cap::<cap_type::Granule>(part::CODE).frame_map(
+            vspace,
+            CODE as usize,
+            CapRights::read_only(),
+            attributes,
+        )?;
+        for index in 0..shape.frames {
+            work.cap::<cap_type::Granule>(part::FRAMES + index)
+                .frame_map(
+                    vspace,
+                    address(index) as usize,
+                    CapRights::read_write(),
+                    attributes,
+                )?;
+        }
+        let space = match shape.cspace {
+            true => work.cap::<cap_type::CNode>(part::CSPACE),
+            false => tools().cap(tool::SPACES + life),
+        };
+        let slot = |slot: u32| {
+            space.absolute_cptr_from_bits_with_depth(slot.into(), CSPACE_RADIX as usize)
+        };
+        slot(REPORTS).mint(
+            &tools().slot(tool::REPORTS),
+            CapRights::all(),
+            u64::from(life) + 1,
+        )?;
+        if entry != Entry::Report {
+            slot(CALLED).copy(&tools().slot(tool::CALLED), CapRights::all())?;
+        }
+        let tcb = work.cap::<cap_type::Tcb>(part::TCB);
+        tcb.tcb_configure_with_priority(
+            CPtr::from_bits(leaf(REPORTS)),
+            PRIORITY,
+            PRIORITY,
+            space,
+            CNodeCapData::skip((root_guard(CSPACE_RADIX) >> 2) as usize),
+            vspace,
+            address(1),
+            work.cap(part::FRAMES + 1),
+        )?;
+        let mut context = UserContext::default();
+        let registers = context.inner_mut();
+        registers.rip = CODE + entry.offset() as u64;
+        registers.rsp = address(0) + PAGE;
+        words.put(registers);
+        tcb.tcb_write_all_registers(true, &mut context)?;
+        Ok(())
+    }
+
+    /// Ends a process.
+    fn end(&self, life: u32, shape: Shape) -> Outcome {
+        tools().slot(tool::ARENAS + life).revoke()?;
+        SPACE.node(WORK + life).slot(part::CODE).delete()?;
+        if !shape.cspace {
+            for slot in [REPORTS, CALLED] {
+                tools()
+                    .cap::<cap_type::CNode>(tool::SPACES + life)
+                    .absolute_cptr_from_bits_with_depth(slot.into(), CSPACE_RADIX as usize)
+                    .delete()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a report: its first word.
+    fn report(&self) -> u64 {
+        tools()
+            .cap::<cap_type::Endpoint>(tool::REPORTS)
+            .recv_with_mrs(())
+            .msg[0]
+    }
+
+    /// A process from its creation to its end, of which it tells in one message.
+    pub fn process(&self, shape: Shape) -> Outcome {
+        self.start(0, shape, Entry::Report, Words::report(1))?;
+        self.report();
+        self.end(0, shape)
+    }
+
+    /// Ticks that `count` messages and replies of `tag` take between two processes.
+    pub fn messages(&self, tag: MessageInfo, count: u64) -> Outcome<u64> {
+        self.serve(1, tag)?;
+        self.start(2, SMALLEST, Entry::CallAndReport, Words::calls(tag, count))?;
+        let ticks = self.report();
+        self.end(2, SMALLEST)?;
+        self.end(1, SMALLEST)?;
+        Ok(ticks)
+    }
+
+    /// Ticks that `count` messages take from this domain to a process that answers with `answer`.
+    pub fn requests(&self, tag: MessageInfo, answer: MessageInfo, count: u64) -> Outcome<u64> {
+        self.serve(1, answer)?;
+        let _ = bench_loops::call(self.called(), tag, count);
+        let ticks = bench_loops::call(self.called(), tag, count);
+        self.end(1, SMALLEST)?;
+        Ok(ticks)
+    }
+
+    fn serve(&self, life: u32, answer: MessageInfo) -> Outcome {
+        let words = Words {
+            rdi: leaf(CALLED),
+            rsi: word(answer),
+            ..Words::default()
+        };
+        self.start(life, SMALLEST, Entry::Serve, words)
+    }
+
+    /// A thread of this domain, from its creation to its end, of which it tells in one message. With
+    /// `table`, it has a page table of its own, as the system's have.
+    pub fn thread(&self, table: bool) -> Outcome {
+        let arena = tools().cap::<cap_type::Untyped>(tool::ARENAS);
+        let work = SPACE.node(WORK);
+        let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
+            arena.untyped_retype(kind, &work.node(), index as usize, count as usize)
+        };
+        let vspace = cap::VSpace::from_bits(domain::VSPACE);
+        let attributes = VmAttributes::DEFAULT;
+        make(&ObjectBlueprint::Tcb, part::TCB, 1)?;
+        make(&ObjectBlueprintX86::_4k.into(), part::FRAMES, 2)?;
+        let window = if table { 1 << 21 } else { 0 };
+        if table {
+            make(&ObjectBlueprintX86::PageTable.into(), part::TABLE, 1)?;
+            let at = (WINDOW + window) as usize;
+            work.cap::<cap_type::PageTable>(part::TABLE)
+                .page_table_map(vspace, at, attributes)?;
+        }
+        for (index, at) in [(0, THREAD_STACK), (1, THREAD_BUFFER)] {
+            work.cap::<cap_type::Granule>(part::FRAMES + index)
+                .frame_map(
+                    vspace,
+                    (at + window) as usize,
+                    CapRights::read_write(),
+                    attributes,
+                )?;
+        }
+        let tcb = work.cap::<cap_type::Tcb>(part::TCB);
+        tcb.tcb_configure_with_priority(
+            // It tells of its end where its faults would go.
+            CPtr::from_bits(tools().cap::<cap_type::Endpoint>(tool::REPORTS).bits()),
+            PRIORITY,
+            PRIORITY,
+            cap::CNode::from_bits(domain::ROOT),
+            CNodeCapData::skip((root_guard(xos_protocol::slots::DOMAIN_ROOT_RADIX) >> 2) as usize),
+            vspace,
+            THREAD_BUFFER + window,
+            work.cap(part::FRAMES + 1),
+        )?;
+        let mut context = UserContext::default();
+        let registers = context.inner_mut();
+        registers.rip = Entry::Report.address() as u64;
+        registers.rsp = THREAD_BUFFER + window;
+        let reports = tools().cap::<cap_type::Endpoint>(tool::REPORTS);
+        Words {
+            rdi: reports.bits(),
+            ..Words::report(1)
+        }
+        .put(registers);
+        tcb.tcb_write_all_registers(true, &mut context)?;
+        self.report();
+        tools().slot(tool::ARENAS).revoke()?;
+        Ok(())
+    }
+
+    /// Ticks that one `make` takes on average, after some that nobody counts.
+    pub fn average(count: u64, mut make: impl FnMut() -> Outcome) -> Outcome<u64> {
+        for _ in 0..count.div_ceil(4) {
+            make()?;
+        }
+        let start = ticks();
+        for _ in 0..count {
+            make()?;
+        }
+        Ok((ticks() - start) / count)
+    }
+}
+
+/// The registers that a process finds.
+#[derive(Clone, Copy, Default)]
+struct Words {
+    rdi: u64,
+    rsi: u64,
+    rdx: u64,
+    rcx: u64,
+    r8: u64,
+    r10: u64,
+}
+
+impl Words {
+    /// For [`Entry::Report`].
+    fn report(value: u64) -> Self {
+        Self {
+            rdi: leaf(REPORTS),
+            rsi: word(MessageInfo::new(0, 0, 0, 1)),
+            r10: value,
+            ..Self::default()
+        }
+    }
+
+    /// For [`Entry::CallAndReport`].
+    fn calls(tag: MessageInfo, count: u64) -> Self {
+        Self {
+            rdi: leaf(CALLED),
+            rsi: word(tag),
+            rdx: count,
+            rcx: leaf(REPORTS),
+            r8: word(MessageInfo::new(0, 0, 0, 1)),
+            r10: 0,
+        }
+    }
+
+    fn put(self, registers: &mut sel4::sys::seL4_UserContext) {
+        registers.rdi = self.rdi;
+        registers.rsi = self.rsi;
+        registers.rdx = self.rdx;
+        registers.rcx = self.rcx;
+        registers.r8 = self.r8;
+        registers.r10 = self.r10;
+    }
+}
+
+fn tools() -> Parts {
+    SPACE.node(TOOLS)
+}
+
+fn cspace() -> ObjectBlueprint {
+    ObjectBlueprint::CNode {
+        size_bits: CSPACE_RADIX as usize,
+    }
+}
+
+/// Where a process has its page `index`.
+const fn address(index: u32) -> u64 {
+    OWN + index as u64 * PAGE
+}

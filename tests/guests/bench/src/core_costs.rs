@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Messages, requests, processes, threads: what the core costs beside the bare kernel.
+
+use alloc::vec::Vec;
+
+use bench_loops::ticks;
+use sel4::MessageInfo;
+use sel4_microkit::Channel;
+use xos_protocol::manager::Op;
+use xos_test_kit::Outcome;
+
+use crate::by_hand::{ByHand, SMALLEST, Shape};
+use crate::host::Bench;
+
+/// Messages that are counted together.
+const MESSAGES: u64 = 1000;
+/// Lives that are counted together.
+const LIVES: u64 = 64;
+/// ICs that are alive while another is made.
+const MANY: usize = 1000;
+/// The smallest program of the file tree.
+const NOTHING: &str = "nothing";
+
+/// The process of the floors in the kernel's facts: eight pages of its own, a CSpace that stays.
+const FLOOR: Shape = Shape {
+    frames: 8,
+    cspace: false,
+};
+
+pub fn measure(bench: &mut Bench) -> Outcome {
+    messages(bench)?;
+    requests(bench)?;
+    processes(bench)?;
+    threads(bench)?;
+    many(bench)
+}
+
+fn messages(bench: &mut Bench) -> Outcome {
+    let server = bench.create("bench-pair", "bench-pair\0serve\0")?;
+    server.handle().start()?;
+    let total = loop {
+        match bench.run("bench-pair", "bench-pair\0call\01000\0")? {
+            // The server has not registered yet.
+            1 => sel4::r#yield(),
+            total => break total as u64,
+        }
+    };
+    bench.end(server)?;
+    bench.ticks("message", total / MESSAGES);
+    let tag = MessageInfo::new(0, 0, 0, 4);
+    let total = bench.by_hand.messages(tag, MESSAGES)?;
+    bench.ticks("message-raw", total / MESSAGES);
+    Ok(())
+}
+
+fn requests(bench: &mut Bench) -> Outcome {
+    let manager = Channel::new(0).endpoint();
+    let tag = MessageInfo::new(Op::Ping.label(), 0, 0, 0);
+    let _ = bench_loops::call(manager, tag, MESSAGES);
+    let total = bench_loops::call(manager, tag, MESSAGES);
+    bench.ticks("request", total / MESSAGES);
+    let answer = MessageInfo::new(0, 0, 0, 1);
+    let total = bench.by_hand.requests(tag, answer, MESSAGES)?;
+    bench.ticks("request-raw", total / MESSAGES);
+    Ok(())
+}
+
+fn processes(bench: &mut Bench) -> Outcome {
+    let process = ByHand::average(LIVES, || {
+        let status = bench.run(NOTHING, "")?;
+        xos_test_kit::check_eq!(status, 0)
+    })?;
+    bench.ticks("process", process);
+    let raw = ByHand::average(LIVES, || bench.by_hand.process(SMALLEST))?;
+    bench.ticks("process-raw", raw);
+    let raw = ByHand::average(LIVES, || {
+        bench.by_hand.process(Shape {
+            cspace: false,
+            ..SMALLEST
+        })
+    })?;
+    bench.ticks("process-raw-kept-cspace", raw);
+    let raw = ByHand::average(LIVES, || bench.by_hand.process(FLOOR))?;
+    bench.ticks("process-floor", raw);
+    Ok(())
+}
+
+fn threads(bench: &mut Bench) -> Outcome {
+    let thread = bench.run("bench-threads", "bench-threads\064\0")?;
+    bench.ticks("thread", thread as u64);
+    let raw = ByHand::average(LIVES, || bench.by_hand.thread(true))?;
+    bench.ticks("thread-raw", raw);
+    let raw = ByHand::average(LIVES, || bench.by_hand.thread(false))?;
+    bench.ticks("thread-floor", raw);
+    Ok(())
+}
+
+/// What it takes to make a process while others are alive.
+fn many(bench: &mut Bench) -> Outcome {
+    let mut alive = Vec::new();
+    for (count, name) in [(1, "create-1"), (MANY, "create-1000")] {
+        while alive.len() < count {
+            alive.push(bench.create(NOTHING, "")?);
+        }
+        let mut total = 0;
+        for round in 0..LIVES + 4 {
+            let start = ticks();
+            let process = bench.create(NOTHING, "")?;
+            let took = ticks() - start;
+            bench.end(process)?;
+            if round >= 4 {
+                total += took;
+            }
+        }
+        bench.ticks(name, total / LIVES);
+    }
+    for process in alive {
+        bench.end(process)?;
+    }
+    Ok(())
+}
