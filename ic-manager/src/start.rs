@@ -19,8 +19,9 @@ use crate::untyped::MIN_BITS;
 
 /// The domain whose program this is.
 pub const MANAGER: &str = "ic_manager";
-/// The domain that may see and end everything. It gets all memory that no other domain is promised.
-pub const SUPERVISOR: &str = "monitor";
+/// The channel of the domain that may see and end everything. It gets all memory that no other domain
+/// is promised.
+pub const SUPERVISOR: u8 = 0;
 
 /// Pages promised to a domain that makes ICs or serves foreign programs: 64 MiB.
 const MAKER_PAGES: u32 = 16_384;
@@ -102,15 +103,15 @@ impl Manager<'_> {
                     .get_mut(channel as usize)
                     .ok_or(Error::TableFull)? = Link::to(index);
             }
-            match name {
-                MANAGER => manager = Some(index),
-                SUPERVISOR => supervisor = Some(index),
-                _ if domain.channel.is_some() => {
+            match domain.channel {
+                _ if name == MANAGER => manager = Some(index),
+                Some(SUPERVISOR) => supervisor = Some(index),
+                Some(_) => {
                     let quota = promise(name, all);
                     rest.charge(quota)?;
                     self.endow(index, quota)?;
                 }
-                _ => self.endow(index, Cost::default())?,
+                None => self.endow(index, Cost::default())?,
             }
         }
         self.boot_channels = boot.channels.clone();

@@ -88,7 +88,7 @@ pub const DOMAINS: [Domain; 5] = [
     },
     Domain {
         name: "monitor",
-        channel: Some(4),
+        channel: Some(0),
         serves: false,
     },
 ];
