@@ -230,7 +230,8 @@ impl Manager<'_> {
         Ok(index)
     }
 
-    /// Hands out a capability by which an IC is known.
+    /// Hands out a capability by which an IC is known. The badged endpoint in the pool may be there
+    /// already, from an IC that had the same index.
     fn name<M: Machine>(
         &mut self,
         m: &mut M,
@@ -240,9 +241,23 @@ impl Manager<'_> {
         to: At,
         who: Who,
     ) -> Result<()> {
-        self.hand_out(m, endpoint, pool::ic(index, part), to, badge(who))?;
+        let slot = pool::ic(index, part);
+        let which = part as usize - Part::Handle as usize;
+        let kept = self.ics[index].kept[which];
+        if kept != endpoint {
+            if kept != 0 {
+                self.delete(m, At::pool(slot));
+                self.ics[index].kept[which] = 0;
+            }
+            m.mint(At::pool(endpoint), At::pool(slot), Rights::All, badge(who))
+                .map_err(|r| judge(m, "minting a name", r, Error::Kernel))?;
+            if pool::lasts(endpoint) {
+                self.ics[index].kept[which] = endpoint;
+            }
+        }
         self.ics[index].minted |= 1 << part as u32;
-        Ok(())
+        m.copy(At::pool(slot), to, Rights::Send)
+            .map_err(|r| judge(m, "handing out a name", r, Error::BadSlot))
     }
 
     fn conclude<M: Machine>(

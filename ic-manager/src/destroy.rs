@@ -127,8 +127,11 @@ impl Manager<'_> {
 
     /// Steps 2 to 4, for an IC on which nothing depends any more.
     fn take_apart<M: Machine>(&mut self, m: &mut M, index: u32) {
+        // What is gone when this request is answered need not be stopped before: whatever it tries
+        // meanwhile, it loses one capability after another.
+        let stays = self.ics[index].arena.pages() > INLINE_PAGES;
         // One that ended may be at it already, and goes when it is done.
-        let answers = self.ics[index].answers || self.stop(m, index);
+        let answers = self.ics[index].answers || self.stop(m, index, stays);
         self.cut_off(m, index);
         if !answers {
             self.dissolve(m, index);
@@ -137,15 +140,17 @@ impl Manager<'_> {
         }
     }
 
-    /// Stops an execution. If others may wait for its answer, it gets in the queue to give it, and that
-    /// is what is answered.
-    fn stop<M: Machine>(&mut self, m: &mut M, index: u32) -> bool {
+    /// Stops an execution that stays for a while. If others may wait for its answer, it gets in the queue to
+    /// give it, and that is what is answered.
+    fn stop<M: Machine>(&mut self, m: &mut M, index: u32, stays: bool) -> bool {
         let execution = pool::ic(index, Part::Execution);
-        if let Err(refusal) = m.suspend(execution) {
+        let serves = self.ics[self.home(index)].serves;
+        if (serves || stays)
+            && let Err(refusal) = m.suspend(execution)
+        {
             m.defect("stopping an execution", refusal);
         }
-        let home = self.home(index);
-        if !self.ics[home].serves {
+        if !serves {
             return false;
         }
         // Nobody else may hold it while it executes on our behalf.
@@ -172,7 +177,10 @@ impl Manager<'_> {
         while let Some(dependent) = self.dependent(index) {
             self.end(m, dependent);
         }
-        let answers = self.ics[index].answers || self.stop(m, index);
+        // What is gone when this request is answered need not be stopped before: whatever it tries
+        // meanwhile, it loses one capability after another.
+        let stays = self.ics[index].arena.pages() > INLINE_PAGES;
+        let answers = self.ics[index].answers || self.stop(m, index, true);
         self.end_bonds(m, index, false);
         while let Some(region) = self
             .regions
@@ -224,7 +232,11 @@ impl Manager<'_> {
         }
         for part in [Part::Handle, Part::Itself, Part::Session] {
             if self.ics[index].minted & 1 << part as u32 != 0 {
-                self.sever(m, pool::ic(index, part));
+                let slot = pool::ic(index, part);
+                self.withdraw(m, slot);
+                if self.ics[index].kept[part as usize - Part::Handle as usize] == 0 {
+                    self.delete(m, At::pool(slot));
+                }
             }
         }
     }

@@ -118,6 +118,10 @@ pub struct Ic {
     pub endpoint: Slot,
     /// Which of its badged endpoints exist, a bit per [`crate::pool::Part`].
     pub minted: u8,
+    /// The endpoint of which the slot holds a badged one, for each of [`crate::pool::Part::Handle`],
+    /// `Itself` and `Session`; 0 for none. The only thing that outlives the IC: the next one with this
+    /// index has the same badges, and its factory is likely to be the same.
+    pub kept: [Slot; 3],
     /// Its arena is gone; the record waits for what it pays for.
     pub emptied: bool,
     /// Paging structures that the manager mapped in its VSpace.
@@ -169,11 +173,18 @@ impl Record for Ic {
         kept: (0, 0),
         endpoint: 0,
         minted: 0,
+        kept: [0; 3],
         emptied: false,
         tables: 0,
         name: Name::EMPTY,
         service: Name::EMPTY,
     };
+    fn reset(&mut self) {
+        *self = Self {
+            kept: self.kept,
+            ..Self::VACANT
+        };
+    }
     fn links(&mut self, chain: usize) -> &mut Links {
         &mut self.links[chain]
     }

@@ -33,7 +33,8 @@ pub struct Storage<'a> {
 /// Everything that the manager knows.
 ///
 /// Invariants, which hold between any two requests:
-/// * the slots of a record that is vacant are empty;
+/// * the slots of a record that is vacant are empty, but for badged endpoints of which no copy is anywhere
+///   ([`Ic::kept`]);
 /// * an account's `spent` is the pages and units of everything that names it as payer;
 /// * an id that was given out names the same IC or region for ever, or nothing;
 /// * whatever an IC or region is made of derives from the chunks of its arena.
@@ -242,18 +243,23 @@ impl<'a> Manager<'a> {
         }
     }
 
+    /// Ends everything that was handed out from a badged endpoint in the pool, and the endpoint.
+    pub(crate) fn sever<M: Machine>(&self, m: &mut M, slot: Slot) {
+        self.withdraw(m, slot);
+        self.delete(m, At::pool(slot));
+    }
+
     /// Ends everything that was handed out from a badged endpoint in the pool, so that its badge can
     /// be used again.
     ///
     /// The copies go first: whoever is then woken from a queued send finds its capability gone, and
     /// cannot queue again.
-    pub(crate) fn sever<M: Machine>(&self, m: &mut M, slot: Slot) {
+    pub(crate) fn withdraw<M: Machine>(&self, m: &mut M, slot: Slot) {
         if let Err(refusal) = m.revoke(slot) {
             m.defect("revoking a session", refusal);
         }
         // Refused when the endpoint went before its badged copy; nobody is queued then.
         let _ = m.cancel_badged_sends(slot);
-        self.delete(m, At::pool(slot));
     }
 
     /// Tells an IC that there are events for it.

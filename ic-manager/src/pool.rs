@@ -116,6 +116,11 @@ pub const fn domain(index: u32, part: u32) -> Slot {
     index * boot::DOMAIN_SLOTS + part
 }
 
+/// Whether the endpoint in this slot exists as long as the machine: a boot domain's.
+pub const fn lasts(endpoint: Slot) -> bool {
+    endpoint < boot::MAX_DOMAINS as Slot * boot::DOMAIN_SLOTS
+}
+
 /// What lies in an IC's slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]

@@ -74,6 +74,10 @@ pub trait Record: Copy {
     fn links(&mut self, chain: usize) -> &mut Links;
     /// The same, to read.
     fn links_of(&self, chain: usize) -> &Links;
+    /// Makes it one that is not in use.
+    fn reset(&mut self) {
+        *self = Self::VACANT;
+    }
 }
 
 /// A bounded table. Claiming and releasing a record takes constant time.
@@ -111,14 +115,14 @@ impl<'a, T: Record> Table<'a, T> {
             None => return None,
         };
         self.live += 1;
-        self[index] = T::VACANT;
+        self[index].reset();
         Some(index)
     }
 
     /// Gives a record back. It must be in no list.
     pub fn release(&mut self, index: u32) {
         let vacant = core::mem::replace(&mut self.vacant, Link::to(index));
-        self[index] = T::VACANT;
+        self[index].reset();
         self[index].links(0).next = vacant;
         self.live -= 1;
     }
