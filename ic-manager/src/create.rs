@@ -6,7 +6,7 @@
 //! different from before.
 
 use xos_protocol::manager::{Create, CreateWithin, Created, Grow, PAGE};
-use xos_protocol::{Error, IcId, Result, Who, slots};
+use xos_protocol::{Error, IcId, IcState, Result, Who, slots};
 
 use crate::Manager;
 use crate::arena::{bits_for, judge, pages_of, pieces};
@@ -122,8 +122,10 @@ impl Manager<'_> {
         let place = self.root_slot(caller, args.place)?;
         let handle = self.root_slot(host, args.handle)?;
         let mut end = Cursor(0);
-        end.put::<M>(Kind::Node(args.parts_radix as u8), 1)
-            .put::<M>(Kind::Execution, 1);
+        if args.parts_radix != 0 {
+            end.put::<M>(Kind::Node(args.parts_radix as u8), 1);
+        }
+        end.put::<M>(Kind::Execution, 1);
         if args.pages > FEW_FRAMES {
             end.put::<M>(Kind::Node(radix_for(args.pages)), 1);
         }
@@ -134,6 +136,9 @@ impl Manager<'_> {
         let total = total_pages(bits, &sizes)?;
         let index = self.admit(caller, host, Some(host), Cost::pages(total))?;
         self.ics[index].parts_radix = args.parts_radix as u8;
+        if args.runs {
+            self.ics[index].state = IcState::Running;
+        }
         let outcome = (|| {
             self.objects_within(m, index, &args, bits, &sizes)?;
             self.map_window(m, index, host, &args)?;
@@ -152,7 +157,7 @@ impl Manager<'_> {
     ) -> Result<Created> {
         let index = self.created_by(caller, args.id)?;
         let radix = self.ics[index].parts_radix as u32;
-        if args.slot >> radix != 0 {
+        if radix == 0 || args.slot >> radix != 0 {
             return Err(Error::BadSlot);
         }
         let parts = At::whole(pool::ic(index, Part::Parts));
@@ -342,7 +347,9 @@ impl Manager<'_> {
         };
         let pool = At::whole(POOL);
         let part = |part| pool::ic(index, part);
-        make(m, Kind::Node(ic.parts_radix), pool, part(Part::Parts), 1)?;
+        if ic.parts_radix != 0 {
+            make(m, Kind::Node(ic.parts_radix), pool, part(Part::Parts), 1)?;
+        }
         make(m, Kind::Execution, pool, part(Part::Execution), 1)?;
         if args.pages <= FEW_FRAMES {
             make(m, Kind::Frame, pool, part(Part::Tables), args.pages)?;
@@ -417,6 +424,12 @@ impl Manager<'_> {
     fn hand_over<M: Machine>(&mut self, m: &mut M, index: u32, place: At) -> Result<()> {
         let radix = self.ics[index].parts_radix as u32;
         let node = pool::ic(index, Part::Parts);
+        if radix == 0 {
+            let execution = At::pool(pool::ic(index, Part::Execution));
+            return m
+                .copy(execution, place, Rights::All)
+                .map_err(|r| judge(m, "handing over an execution", r, Error::BadSlot));
+        }
         let all = [
             (Part::Execution, slots::parts::EXECUTION),
             (Part::CSpace, slots::parts::CSPACE),

@@ -278,8 +278,12 @@ pub struct CreateWithin {
     pub pages: u32,
     /// Pages of untyped memory to give to the caller at once; usually 0.
     pub memory: u32,
-    /// Radix of the parts node, 1 to 8; with less than 3 it holds the execution alone.
+    /// Radix of the parts node, 1 to 8; with less than 3 it holds the execution alone. 0: there is no node
+    /// (and no memory), and the execution itself lies in root slot `place`. Either way its CPtr is that of
+    /// part [`EXECUTION`](crate::slots::parts::EXECUTION).
     pub parts_radix: u32,
+    /// Whether the caller lets it run at once, without a [`Op::Resume`]: it counts as running.
+    pub runs: bool,
 }
 
 impl CreateWithin {
@@ -296,6 +300,7 @@ impl CreateWithin {
                 .put(self.pages as u64, 9)
                 .put(self.memory as u64, PAGES)
                 .put(self.parts_radix as u64, 4)
+                .put(self.runs as u64, 1)
                 .word(),
             0,
         ]
@@ -312,11 +317,11 @@ impl CreateWithin {
             pages: c.take(9) as u32,
             memory: c.take(PAGES) as u32,
             parts_radix: c.take(4) as u32,
+            runs: c.take(1) == 1,
         };
         a.end()?;
         c.end()?;
-        if words[3] != 0 || !(1..=8).contains(&args.parts_radix) || !(2..=510).contains(&args.pages)
-        {
+        if words[3] != 0 || args.parts_radix > 8 || !(2..=510).contains(&args.pages) {
             return Err(Error::Malformed);
         }
         let end = args

@@ -31,7 +31,7 @@
 //!
 //! | request | entries |
 //! | --- | --- |
-//! | spawn | 3: create at the manager, the registers, resume at the manager |
+//! | spawn | 2: create at the manager, the registers |
 //! | wait | 1: to keep who waits |
 //! | exit | 2: destroy at the manager, and the answer to who waits |
 #![cfg_attr(not(test), no_std)]
@@ -41,7 +41,6 @@
 mod tests;
 
 use sel4::Fault;
-use xos_client::{Manager, Port};
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
@@ -90,8 +89,8 @@ pub struct Registers {
 
 /// The invocations that the factory makes on the executions of its threads.
 pub trait Kernel {
-    /// Sets the registers of a thread that has not run yet.
-    fn set_registers(&mut self, thread: Parts, registers: &Registers) -> Result<()>;
+    /// Lets a thread that has not run yet do so, from these registers on.
+    fn run(&mut self, thread: Parts, registers: &Registers) -> Result<()>;
 
     /// The registers RAX, RDI and RSI of a thread that stands still.
     fn report(&mut self, thread: Parts) -> Result<[u64; 3]>;
@@ -126,15 +125,14 @@ impl Window {
 }
 
 /// The thread factory.
-pub struct ThreadFactory<K, P = sel4::cap::Endpoint> {
+pub struct ThreadFactory<K> {
     kernel: K,
-    manager: Manager<P>,
 }
 
-impl<K: Kernel, P: Port> ThreadFactory<K, P> {
+impl<K: Kernel> ThreadFactory<K> {
     /// A factory without threads.
-    pub const fn new(kernel: K, manager: Manager<P>) -> Self {
-        Self { kernel, manager }
+    pub const fn new(kernel: K) -> Self {
+        Self { kernel }
     }
 
     /// Whether a thread that made an exception of number `number` has panicked. It says why itself: its
@@ -148,7 +146,7 @@ impl<K: Kernel, P: Port> ThreadFactory<K, P> {
     }
 }
 
-impl<K: Kernel, P: Port> Factory for ThreadFactory<K, P> {
+impl<K: Kernel> Factory for ThreadFactory<K> {
     type Ic = ();
 
     fn describe(&self) -> Contract {
@@ -161,8 +159,9 @@ impl<K: Kernel, P: Port> Factory for ThreadFactory<K, P> {
             window: window.start,
             pages: window.pages,
             memory: 0,
-            // The execution is all that is in the node.
-            parts_radix: 1,
+            // The execution is all that is needed of it.
+            parts_radix: 0,
+            runs: true,
         })?;
         let buffer = window.buffer();
         let registers = Registers {
@@ -172,9 +171,7 @@ impl<K: Kernel, P: Port> Factory for ThreadFactory<K, P> {
             buffer,
             thread_pointer: buffer + THREAD_POINTER,
         };
-        self.kernel.set_registers(made.parts, &registers)?;
-        // By the manager, which then knows that it runs.
-        self.manager.resume(made.created.id)
+        self.kernel.run(made.parts, &registers)
     }
 
     fn start(&mut self, _thread: Member<'_, ()>) -> Result<()> {

@@ -23,7 +23,7 @@ const ALL: u64 = 19;
 struct Machine;
 
 impl Kernel for Machine {
-    fn set_registers(&mut self, thread: Parts, registers: &Registers) -> Result<()> {
+    fn run(&mut self, thread: Parts, registers: &Registers) -> Result<()> {
         let mut context = UserContext::default();
         let raw = context.inner_mut();
         raw.rip = registers.ip;
@@ -34,7 +34,7 @@ impl Kernel for Machine {
         raw.tls_base = registers.thread_pointer;
         thread
             .tcb()
-            .tcb_write_registers(false, ALL, &mut context)
+            .tcb_write_registers(true, ALL, &mut context)
             .map_err(|_| Error::Kernel)
     }
 
@@ -51,7 +51,7 @@ type Server = FactoryServer<ThreadFactory<Machine>, MAX_THREADS>;
 
 /// In a static because of its size; taken once.
 static SERVER: Mutex<Server> = Mutex::new(FactoryServer::new(
-    ThreadFactory::new(Machine, MANAGER),
+    ThreadFactory::new(Machine),
     MANAGER,
     Space::DOMAIN,
 ));

@@ -27,7 +27,7 @@ struct State {
 }
 
 impl Kernel for &RefCell<State> {
-    fn set_registers(&mut self, thread: Parts, registers: &Registers) -> Result<()> {
+    fn run(&mut self, thread: Parts, registers: &Registers) -> Result<()> {
         let mut state = self.borrow_mut();
         if state.broken {
             return Err(Error::Kernel);
@@ -46,7 +46,7 @@ impl Kernel for &RefCell<State> {
     }
 }
 
-type Factory<'t> = ThreadFactory<&'t RefCell<State>, &'t FakeManager>;
+type Factory<'t> = ThreadFactory<&'t RefCell<State>>;
 
 struct Test<'t> {
     bench: Bench<FactoryServer<Factory<'t>, 8, &'t FakeManager>>,
@@ -55,8 +55,8 @@ struct Test<'t> {
 
 impl<'t> Test<'t> {
     fn new(state: &'t RefCell<State>, manager: &'t FakeManager) -> Self {
-        let client = Manager::new(manager);
-        let factory = ThreadFactory::new(state, client);
+        let client = xos_client::Manager::new(manager);
+        let factory = ThreadFactory::new(state);
         Self {
             bench: Bench::new(FactoryServer::new(factory, client, Space::DOMAIN), 8),
             manager,
@@ -102,10 +102,11 @@ fn a_thread_starts_as_the_convention_says() {
     let id = test.spawn(&entry(4)).unwrap();
     let asked = manager.asked();
     let ops: Vec<Op> = asked.iter().map(|(op, _)| *op).collect();
-    assert_eq!(ops, [Op::CreateWithin, Op::Resume]);
+    assert_eq!(ops, [Op::CreateWithin]);
     let words: Vec<u64> = [&asked[0].1[..], &[0; 4]].concat();
     let args = CreateWithin::from_words(words[..4].try_into().unwrap()).unwrap();
     assert_eq!((args.host, args.handle, args.pages), (7, 15, 5));
+    assert!(args.runs);
 
     let end = WINDOWS.start + WINDOW;
     assert_eq!(args.window, end - 5 * PAGE);
@@ -232,6 +233,7 @@ proptest! {
             pages: window.pages,
             memory: 0,
             parts_radix: 1,
+            runs: false,
         };
         prop_assert_eq!(CreateWithin::from_words(args.words()), Ok(args));
     }

@@ -366,6 +366,7 @@ impl Play {
                     pages: pages as u32,
                     memory: memory as u32,
                     parts_radix: 1 + pages as u32 % 5,
+                    runs: false,
                 };
                 let created = self.w.create_within(self.who(who), args);
                 self.born(created)?;
@@ -738,6 +739,7 @@ fn a_creation_within_that_fails_anywhere_is_undone() {
                 pages,
                 memory: 0,
                 parts_radix: 1,
+                runs: false,
             };
             // So that the tables above the window, which stay with the host, are there.
             let id = w.create_within(TWO, args).unwrap().id;

@@ -127,6 +127,7 @@ fn an_ic_within_a_crashed_domain_goes_with_it() {
         pages: 3,
         memory: 0,
         parts_radix: 1,
+        runs: false,
     };
     let before = w.budget(DRIVER);
     let id = w.create_within(TWO, args).unwrap().id;

@@ -2,6 +2,7 @@
 //! Creating, growing and destroying.
 
 use xos_protocol::manager::{Consent, Create, CreateWithin, Event, Grow, IcInfo, IcPage, Op, Open};
+use xos_protocol::supervisor::boot;
 use xos_protocol::{Error, IcId, IcState, Name, Subject, slots, wire};
 
 use super::{BASIC, Slots};
@@ -17,6 +18,7 @@ const WITHIN: CreateWithin = CreateWithin {
     pages: 4,
     memory: 0,
     parts_radix: 1,
+    runs: false,
 };
 
 #[test]
@@ -336,6 +338,84 @@ fn an_ic_within_another_runs_in_its_hosts_spaces_and_costs_its_host() {
         w.destroy(TWO, created.id).unwrap();
         w.check();
         assert!(w.m.kernel.reachable(base).is_empty());
+    }
+}
+
+#[test]
+fn an_execution_that_is_handed_over_without_a_node_lies_in_the_slot_itself_and_goes_with_its_ic() {
+    let (mut w, payer) = World::with_one();
+    w.register(TWO, "two").unwrap();
+    let args = Create {
+        payer: Some(payer),
+        place: 20,
+        handle: 21,
+        ..BASIC
+    };
+    let host = w.create(ONE, args).unwrap().id;
+    let session = w.open(host.index(), "two", 12).unwrap();
+    let args = CreateWithin {
+        host: session,
+        place: 30,
+        handle: 13,
+        parts_radix: 0,
+        runs: true,
+        ..WITHIN
+    };
+    let id = w.create_within(TWO, args).unwrap().id;
+    w.check();
+    let place = w.held(TWO, 30);
+    assert!(matches!(place, Some(Cap::Tcb { .. })), "{place:?}");
+    assert_eq!(w.manager.ics[id.index()].state, IcState::Running);
+    // There is no node for memory to go to.
+    let words = Grow {
+        id,
+        pages: 1,
+        slot: 0,
+    }
+    .words();
+    assert_eq!(w.ask(TWO, Op::Grow.label(), words), Err(Error::BadSlot));
+    let second = CreateWithin {
+        window: WITHIN.window + (1 << 21),
+        handle: 14,
+        ..args
+    };
+    assert_eq!(w.create_within(TWO, second).unwrap_err(), Error::BadSlot);
+    w.check();
+    w.destroy(TWO, id).unwrap();
+    w.check();
+    assert_eq!(w.held(TWO, 30), None);
+}
+
+#[test]
+fn a_badged_endpoint_that_is_kept_is_used_by_the_next_ic_of_the_same_factory_and_replaced_for_another()
+ {
+    let (mut w, payer) = World::with_one();
+    let two = w
+        .register(TWO, "two")
+        .and_then(|()| w.open(MONITOR, "two", 77))
+        .unwrap();
+    let before = w.free();
+    for (factory, payer) in [(ONE, payer), (ONE, payer), (TWO, two), (ONE, payer)] {
+        let args = Create {
+            payer: Some(payer),
+            place: 20,
+            handle: 21,
+            ..BASIC
+        };
+        let id = w.create(factory, args).unwrap().id;
+        // A message through the handle arrives at the factory that made this one.
+        let Some(Cap::Endpoint { base, .. }) = w.held(MONITOR, 21) else {
+            panic!("no handle")
+        };
+        let input = pool::domain(factory, boot::DOMAIN_ENDPOINT);
+        let Some(Cap::Endpoint { base: expected, .. }) = w.m.pool(input) else {
+            panic!("no endpoint")
+        };
+        assert_eq!(base, expected);
+        w.check();
+        w.destroy(factory, id).unwrap();
+        w.check();
+        assert_eq!((w.held(MONITOR, 21), w.free()), (None, before));
     }
 }
 

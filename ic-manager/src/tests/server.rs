@@ -34,7 +34,7 @@ impl World {
     }
 
     /// What lies in a root slot of an IC.
-    fn held(&self, home: u32, slot: u32) -> Option<Cap> {
+    pub(super) fn held(&self, home: u32, slot: u32) -> Option<Cap> {
         let (cspace, radix) = match home {
             0..5 => (pool::domain(home, boot::DOMAIN_CSPACE), 12),
             _ => (pool::ic(home, Part::CSpace), 5),
@@ -378,6 +378,7 @@ fn whoever_waits_for_a_dying_server_is_answered_before_it_is_gone() {
         pages: 2,
         memory: 0,
         parts_radix: 1,
+        runs: false,
     };
     w.create_within(TWO, within).unwrap();
     assert_eq!(w.destroy(ONE, app), Ok(0));

@@ -17,8 +17,8 @@ proptest! {
 
     #[test]
     fn create_within_survives_its_words(host in 0u32..1 << 24, place in 0u32..4096, handle in 0u32..4096,
-        window in 1u64..1 << 25, pages in 2u32..=510, memory in 0u32..1 << 24, parts_radix in 1u32..=8) {
-        let args = CreateWithin { host, place, handle, window: window << 21, pages, memory, parts_radix };
+        window in 1u64..1 << 25, pages in 2u32..=510, memory in 0u32..1 << 24, parts_radix in 0u32..=8, runs: bool) {
+        let args = CreateWithin { host, place, handle, window: window << 21, pages, memory, parts_radix, runs };
         prop_assert_eq!(CreateWithin::from_words(args.words()), Ok(args));
     }
 
@@ -100,6 +100,7 @@ fn a_window_that_crosses_a_page_table_is_refused() {
         pages: 2,
         memory: 0,
         parts_radix: 1,
+        runs: false,
     };
     assert_eq!(
         CreateWithin::from_words(args.words()),

@@ -47,8 +47,10 @@ pub struct NeedsWithin {
     pub pages: u32,
     /// Pages of untyped memory to have at once; usually 0.
     pub memory: u32,
-    /// Radix of the parts node, 1 to 8.
+    /// Radix of the parts node, 1 to 8; 0 when the execution is all that is needed of it.
     pub parts_radix: u32,
+    /// Whether the factory lets it run at once, by itself.
+    pub runs: bool,
 }
 
 /// What the manager made.
@@ -148,6 +150,7 @@ impl<'a> Maker<'a> {
             pages: needs.pages,
             memory: needs.memory,
             parts_radix: needs.parts_radix,
+            runs: needs.runs,
         };
         let made = self.make(|manager| manager.create_within(&args))?;
         self.within = true;

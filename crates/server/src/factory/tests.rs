@@ -65,6 +65,7 @@ impl Factory for Toy {
             pages: 2,
             memory: 0,
             parts_radix: 1,
+            runs: false,
         })?;
         Ok(entry.argument)
     }
