@@ -30,9 +30,12 @@ use crate::kernel::{At, Execution, Kernel, Object, Registers};
 use crate::layout::{Content, Layout, MAX_STACK_PAGES, Tables};
 use crate::program::Program;
 
-/// Slots that a parts node has for pages that come when they are touched, if there are such: most processes
-/// take no more, and a further node is dear.
+/// Slots that a parts node has for pages of data that come when they are touched, if there are such: most
+/// processes take no more, and a further node is dear.
 const SPARE_SLOTS: u64 = 8;
+/// The same for pages of stack, of which most processes take no more than the one that is there from the
+/// start.
+const SPARE_STACK_SLOTS: u64 = 1;
 /// Bytes of a slot, of a TCB and of the root of an address space in this kernel.
 const SLOT_BYTES: u64 = 32;
 const EXECUTION_BYTES: u64 = 2048;
@@ -134,7 +137,9 @@ impl Plan {
         let slots = tables.count() + own + shared;
         let lazy = layout.lazy_pages(program);
 
-        let wanted = slots + lazy.min(SPARE_SLOTS);
+        let lazy_stack = layout.lazy_stack_pages();
+        let spare = (lazy - lazy_stack).min(SPARE_SLOTS) + lazy_stack.min(SPARE_STACK_SLOTS);
+        let wanted = slots + spare;
         let parts_radix = (4..8)
             .find(|radix| wanted <= Sequence::in_parts(*radix).into())
             .unwrap_or(8);
@@ -343,15 +348,10 @@ fn build<K: Kernel>(
         }
     }
 
-    let mut info = [0; MAX_INFO];
-    let info_bytes = match wish.info.is_default() {
-        true => 0,
-        false => wish.info.write(&mut info)?,
-    };
-    let info = &info[..info_bytes];
+    let mut info_bytes = 0;
     let mut own = first_own;
     let mut buffer = None;
-    for page in layout.eager_pages(&image.program, !info.is_empty()) {
+    for page in layout.eager_pages(&image.program, !wish.info.is_default()) {
         let address = page.address;
         if let Content::Shared { index, .. } = page.content {
             let frame = image.frame(index).ok_or(Error::Kernel)?;
@@ -370,7 +370,10 @@ fn build<K: Kernel>(
                 buffer = Some(at);
                 None
             }
-            _ if address == layout.start_info => Some((0, info)),
+            _ if address == layout.start_info => {
+                info_bytes = write_info(builder.kernel, at, &wish.info)?;
+                None
+            }
             _ => initial_variables(layout, image, address),
         };
         if let Some((offset, bytes)) = bytes {
@@ -393,6 +396,16 @@ fn build<K: Kernel>(
         },
     )?;
     Ok(info_bytes)
+}
+
+/// Writes start information to a frame: how many bytes. (Apart, because most of it is a page of stack that
+/// programs without arguments need not pay for.)
+#[inline(never)]
+fn write_info<K: Kernel>(kernel: &mut K, at: At, info: &StartInfo<'_>) -> Result<usize> {
+    let mut page = [0; MAX_INFO];
+    let bytes = info.write(&mut page)?;
+    kernel.write(at, 0, &page[..bytes])?;
+    Ok(bytes)
 }
 
 /// What of the initial image of thread-local variables lies in the page at `address`, and where in it.

@@ -229,6 +229,11 @@ impl Layout {
             .sum()
     }
 
+    /// Those of them that are the stack's.
+    pub const fn lazy_stack_pages(&self) -> u64 {
+        (self.stack_top - self.stack_low) / PAGE - self.eager_stack
+    }
+
     /// Paging structures that they may take, beyond those that are there from the start; a few more at most.
     pub fn lazy_tables(&self, program: &Program, tables: &Tables) -> u64 {
         self.lazy_ranges(program)

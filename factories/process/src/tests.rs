@@ -257,8 +257,9 @@ fn a_minimal_process_takes_as_many_kernel_entries_as_documented() {
     world.borrow_mut().entries = 0;
     let id = test.create(&spec("hello")).unwrap();
     assert_eq!(core::mem::take(&mut world.borrow_mut().entries), 14);
-    // Two pages for the parts, eight asked for, 15 of the stack may come, and three are left of the eight.
-    assert_eq!(world.borrow().arena(id), (2 + 8, 2 + 8 + 15 - 3));
+    // Two pages for the parts, eight asked for; 15 of the stack may come, and one for their slots; three
+    // are left of the eight.
+    assert_eq!(world.borrow().arena(id), (2 + 8, 2 + 8 + 15 + 1 - 3));
     test.ask(id, HandleOp::Start);
     assert_eq!(core::mem::take(&mut world.borrow_mut().entries), 2);
 }

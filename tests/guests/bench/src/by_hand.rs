@@ -20,6 +20,8 @@ use xos_test_kit::Outcome;
 const PRIORITY: u64 = 100;
 /// Radix of a CSpace made by hand: as the process factory's.
 const CSPACE_RADIX: u32 = 5;
+/// Radix of the parts node of the smallest process.
+const PARTS_RADIX: u32 = 4;
 /// Root slot, in a CSpace made by hand, of the one endpoint in it.
 const REPORTS: u32 = 1;
 /// Root slot of the other one, for those who call somebody.
@@ -32,7 +34,7 @@ const OWN: u64 = CODE + 0x1_0000;
 /// Where this domain maps what it shares with those processes: the code, to write it, and behind it what
 /// threads made by hand have.
 const WINDOW: u64 = 0x6000_0000_0000;
-const THREAD_STACK: u64 = WINDOW + PAGE;
+const THREAD_STACK: u64 = WINDOW + SMALLEST.shared as u64 * PAGE;
 const THREAD_BUFFER: u64 = THREAD_STACK + PAGE;
 
 /// Root slots of this domain that this module uses.
@@ -66,9 +68,10 @@ mod part {
     pub const TABLE: u32 = 2;
     pub const TCB: u32 = 3;
     pub const VSPACE: u32 = 4;
-    pub const CODE: u32 = 5;
-    pub const CSPACE: u32 = 6;
-    pub const FRAMES: u32 = 8;
+    pub const CSPACE: u32 = 5;
+    pub const PARTS: u32 = 6;
+    pub const SHARED: u32 = 8;
+    pub const FRAMES: u32 = 16;
 }
 
 const SPACE: Space = Space::DOMAIN;
@@ -79,14 +82,20 @@ const ASIDS: cap::AsidPool = cap::AsidPool::from_bits(domain::ASID_POOL);
 pub struct Shape {
     /// Pages of its own: the first is its stack, the second its IPC buffer.
     pub frames: u32,
+    /// Pages that it shares with others.
+    pub shared: u32,
     /// Whether its CSpace is made and goes with it, or stays for the next one.
     pub cspace: bool,
+    /// Whether there is a node for the capabilities to all of it, made and going with it.
+    pub parts: bool,
 }
 
-/// What the system's smallest process has, too.
+/// The objects that the system's smallest process consists of.
 pub const SMALLEST: Shape = Shape {
     frames: 2,
+    shared: 2,
     cspace: true,
+    parts: true,
 };
 
 pub struct ByHand(());
@@ -107,7 +116,7 @@ impl ByHand {
         })?;
         let region = manager.region_create(&RegionCreate {
             payer: None,
-            pages: 1,
+            pages: SMALLEST.shared,
             large: false,
             place: FRAMES,
         })?;
@@ -158,6 +167,9 @@ impl ByHand {
         let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
             arena.untyped_retype(kind, &work.node(), index as usize, count as usize)
         };
+        if shape.parts {
+            make(&parts_node(), part::PARTS, 1)?;
+        }
         if shape.cspace {
             make(&cspace(), part::CSPACE, 1)?;
         }
@@ -189,14 +201,17 @@ impl ByHand {
             .page_directory_map(vspace, CODE as usize, attributes)?;
         work.cap::<cap_type::PageTable>(part::TABLE)
             .page_table_map(vspace, CODE as usize, attributes)?;
-        work.slot(part::CODE)
-            .copy(&SPACE.node(FRAMES).slot(0), CapRights::read_only())?;
-        work.cap::<cap_type::Granule>(part::CODE).frame_map(
-            vspace,
-            CODE as usize,
-            CapRights::read_only(),
-            attributes,
-        )?;
+        for index in 0..shape.shared {
+            work.slot(part::SHARED + index)
+                .copy(&SPACE.node(FRAMES).slot(index), CapRights::read_only())?;
+            work.cap::<cap_type::Granule>(part::SHARED + index)
+                .frame_map(
+                    vspace,
+                    (CODE + u64::from(index) * PAGE) as usize,
+                    CapRights::read_only(),
+                    attributes,
+                )?;
+        }
         for index in 0..shape.frames {
             work.cap::<cap_type::Granule>(part::FRAMES + index)
                 .frame_map(
@@ -244,7 +259,12 @@ impl ByHand {
     /// Ends a process.
     fn end(&self, life: u32, shape: Shape) -> Outcome {
         tools().slot(tool::ARENAS + life).revoke()?;
-        SPACE.node(WORK + life).slot(part::CODE).delete()?;
+        for index in 0..shape.shared {
+            SPACE
+                .node(WORK + life)
+                .slot(part::SHARED + index)
+                .delete()?;
+        }
         if !shape.cspace {
             for slot in [REPORTS, CALLED] {
                 tools()
@@ -414,6 +434,12 @@ impl Words {
 
 fn tools() -> Parts {
     SPACE.node(TOOLS)
+}
+
+fn parts_node() -> ObjectBlueprint {
+    ObjectBlueprint::CNode {
+        size_bits: PARTS_RADIX as usize,
+    }
 }
 
 fn cspace() -> ObjectBlueprint {

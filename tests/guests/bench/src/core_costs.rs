@@ -25,7 +25,9 @@ const NOTHING: &str = "nothing";
 /// The process of the floors in the kernel's facts: eight pages of its own, a CSpace that stays.
 const FLOOR: Shape = Shape {
     frames: 8,
+    shared: 1,
     cspace: false,
+    parts: false,
 };
 
 pub fn measure(bench: &mut Bench) -> Outcome {
@@ -76,11 +78,11 @@ fn processes(bench: &mut Bench) -> Outcome {
     bench.ticks("process-raw", raw);
     let raw = ByHand::average(LIVES, || {
         bench.by_hand.process(Shape {
-            cspace: false,
+            parts: false,
             ..SMALLEST
         })
     })?;
-    bench.ticks("process-raw-kept-cspace", raw);
+    bench.ticks("process-raw-without-parts-node", raw);
     let raw = ByHand::average(LIVES, || bench.by_hand.process(FLOOR))?;
     bench.ticks("process-floor", raw);
     Ok(())
