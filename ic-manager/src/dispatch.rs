@@ -132,7 +132,14 @@ impl Manager<'_> {
         let made = |created: Created| Reply::two(created.words());
         match op {
             Op::Ping => Ok(Reply::one(self.ics[caller].id.word())),
-            Op::Create => self.create(m, caller, Create::from_words(args)?).map(made),
+            Op::Create => {
+                let created = self.create(m, caller, Create::from_words(args)?)?;
+                let name = Create::name(args);
+                if name != Name::EMPTY {
+                    self.annotate(caller, created.id, name)?;
+                }
+                Ok(made(created))
+            }
             Op::CreateWithin => self
                 .create_within(m, caller, CreateWithin::from_words(args)?)
                 .map(made),

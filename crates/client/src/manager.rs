@@ -67,6 +67,19 @@ impl<P: Port> Manager<P> {
         Self::created(self.ask(Op::Create, args.words())?)
     }
 
+    /// [`Op::Create`], and [`Op::Annotate`]: in one message if the name is short.
+    pub fn create_named(&self, args: &Create, name: Name) -> Result<Created> {
+        match args.named(name) {
+            Some(words) => Self::created(self.ask(Op::Create, words)?),
+            None => {
+                let created = self.create(args)?;
+                // What it is called in lists matters to nobody's life.
+                let _ = self.annotate(created.id, name);
+                Ok(created)
+            }
+        }
+    }
+
     /// [`Op::CreateWithin`].
     pub fn create_within(&self, args: &CreateWithin) -> Result<Created> {
         Self::created(self.ask(Op::CreateWithin, args.words())?)

@@ -84,7 +84,12 @@ impl Slots {
         self.free[slot as usize / 64] >> (slot % 64) & 1 == 1
     }
 
-    /// How many are free.
+    /// Whether none is free.
+    pub const fn is_empty(&self) -> bool {
+        self.words == 0
+    }
+
+    /// How many are free. (This counts them.)
     pub fn available(&self) -> u32 {
         self.free.iter().map(|word| word.count_ones()).sum()
     }
@@ -126,6 +131,7 @@ mod tests {
                     Step::Reserve(slot) => prop_assert_eq!(slots.reserve(slot), free.remove(&slot)),
                 }
                 prop_assert_eq!(slots.available() as usize, free.len());
+                prop_assert_eq!(slots.is_empty(), free.is_empty());
             }
         }
     }

@@ -21,7 +21,8 @@ use crate::{Error, IcId, IcState, Name, RegionId, Result, Subject};
 pub enum Op {
     /// Nothing; the smallest request. Reply: the caller's own [`IcId`].
     Ping = 0x100,
-    /// [`Create`]: a new IC with an address space of its own. Reply: [`Created`].
+    /// [`Create`]: a new IC with an address space of its own. It may say what the IC is called, as
+    /// [`Op::Annotate`] does ([`Create::named`]). Reply: [`Created`].
     Create,
     /// [`CreateWithin`]: a new IC in the VSpace and CSpace of a consenting one. Reply: [`Created`].
     CreateWithin,
@@ -221,8 +222,32 @@ impl Create {
         ]
     }
 
+    /// Packs the arguments and the IC's name, if it fits into what they leave of the words: 15 bytes.
+    pub fn named(&self, name: Name) -> Option<[u64; 4]> {
+        let [first, second, third] = name.words();
+        if second >> 56 != 0 || third != 0 {
+            return None;
+        }
+        let mut words = self.words();
+        words[2] |= second << 8;
+        words[3] = first;
+        Some(words)
+    }
+
+    /// The name that [`named`](Self::named) packed; empty if there is none.
+    pub fn name(words: [u64; 4]) -> Name {
+        match words[3] {
+            0 => Name::EMPTY,
+            first => Name::from_words([first, words[2] >> 8, 0]),
+        }
+    }
+
     /// Reads and checks the arguments.
-    pub fn from_words(words: [u64; 4]) -> Result<Self> {
+    pub fn from_words(mut words: [u64; 4]) -> Result<Self> {
+        if words[3] != 0 {
+            // There is a name.
+            words[2] &= 0xff;
+        }
         let [mut a, mut b, mut c] = [
             Fields::new(words[0]),
             Fields::new(words[1]),
@@ -247,10 +272,7 @@ impl Create {
         a.end()?;
         b.end()?;
         c.end()?;
-        if words[3] != 0
-            || !(3..=8).contains(&args.parts_radix)
-            || !(4..=12).contains(&args.cspace_radix)
-        {
+        if !(3..=8).contains(&args.parts_radix) || !(4..=12).contains(&args.cspace_radix) {
             return Err(Error::Malformed);
         }
         Ok(args)

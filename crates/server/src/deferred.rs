@@ -2,6 +2,7 @@
 //! Callers that are answered later.
 
 use xos_client::Slots;
+use xos_protocol::wire::MAX_WORDS;
 use xos_protocol::{Error, Result};
 
 use crate::Reply;
@@ -14,9 +15,9 @@ pub trait SavedReplies {
     /// [`Error::Kernel`] when the kernel refuses.
     fn save(&mut self, slot: u32) -> Result<()>;
 
-    /// Answers through that slot, which is empty afterwards. A caller that has died is no error: nobody
+    /// Answers through that slot, which is empty afterwards, with at most 120 words. A caller that has died is no error: nobody
     /// is there to be answered.
-    fn answer(&mut self, slot: u32, reply: &Reply);
+    fn answer(&mut self, slot: u32, label: u64, words: &[u64]);
 }
 
 /// The right and the duty to answer one caller.
@@ -78,16 +79,21 @@ impl<'a> Deferred<'a> {
 
     /// Answers a caller.
     pub fn answer(&mut self, token: Token, reply: &Reply) {
-        let slot = token.0.into();
-        self.replies.answer(slot, reply);
-        self.slots.give(slot);
+        self.send(token, reply.label(), reply.words());
     }
 
     /// Answers a caller with these words, or refuses.
     pub fn answer_with(&mut self, token: Token, result: Result<&[u64]>) {
-        let mut reply = Reply::new();
-        let _ = reply.result(result);
-        self.answer(token, &reply);
+        match result {
+            Ok(words) => self.send(token, 0, &words[..words.len().min(MAX_WORDS)]),
+            Err(error) => self.send(token, error.label(), &[]),
+        }
+    }
+
+    fn send(&mut self, token: Token, label: u64, words: &[u64]) {
+        let slot = token.0.into();
+        self.replies.answer(slot, label, words);
+        self.slots.give(slot);
     }
 
     /// Whether there is a caller that has not been kept.
@@ -98,5 +104,10 @@ impl<'a> Deferred<'a> {
     /// How many more can be kept.
     pub fn available(&self) -> u32 {
         self.slots.available()
+    }
+
+    /// Whether no more can be kept.
+    pub fn is_full(&self) -> bool {
+        self.slots.is_empty()
     }
 }

@@ -38,8 +38,8 @@ struct Fake {
     answers: Vec<(u32, Told)>,
 }
 
-fn told(reply: &Reply) -> Told {
-    Error::from_label(reply.label()).map(|()| reply.words().to_vec())
+fn told(label: u64, words: &[u64]) -> Told {
+    Error::from_label(label).map(|()| words.to_vec())
 }
 
 impl SavedReplies for Fake {
@@ -50,9 +50,9 @@ impl SavedReplies for Fake {
         Ok(())
     }
 
-    fn answer(&mut self, slot: u32, reply: &Reply) {
+    fn answer(&mut self, slot: u32, label: u64, words: &[u64]) {
         assert!(self.saved.remove(&slot), "nobody in that slot");
-        self.answers.push((slot, told(reply)));
+        self.answers.push((slot, told(label, words)));
     }
 }
 
@@ -77,7 +77,7 @@ impl Kernel for Fake {
 
     fn reply(&mut self, reply: &Reply) {
         assert!(core::mem::take(&mut self.caller), "a reply to nobody");
-        self.answer = Some(told(reply));
+        self.answer = Some(told(reply.label(), reply.words()));
     }
 }
 

@@ -81,13 +81,13 @@ impl SavedReplies for Input {
             .map_err(|_| Error::Kernel)
     }
 
-    fn answer(&mut self, slot: u32, reply: &Reply) {
-        put_long(reply);
+    fn answer(&mut self, slot: u32, label: u64, words: &[u64]) {
+        put_long(words);
         // A plain send on a reply capability blocks nobody. When the caller has died the slot is empty,
         // and a send to an empty slot is ignored by the kernel.
         self.replies
             .cap(slot)
-            .send_with_mrs(info(reply), reply.registers());
+            .send_with_mrs(info(label, words), first(words));
     }
 }
 
@@ -96,9 +96,12 @@ impl Kernel for Input {
     fn next(&mut self, reply: Option<&Reply>, words: &mut Words) -> Received {
         let message = match reply {
             Some(reply) => {
-                put_long(reply);
-                self.endpoint
-                    .reply_recv_with_mrs(info(reply), reply.registers(), ())
+                put_long(reply.words());
+                self.endpoint.reply_recv_with_mrs(
+                    info(reply.label(), reply.words()),
+                    reply.registers(),
+                    (),
+                )
             }
             None => self.endpoint.recv_with_mrs(()),
         };
@@ -117,8 +120,8 @@ impl Kernel for Input {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        put_long(reply);
-        sel4::reply_with_mrs(info(reply), reply.registers());
+        put_long(reply.words());
+        sel4::reply_with_mrs(info(reply.label(), reply.words()), reply.registers());
     }
 }
 
@@ -139,16 +142,21 @@ pub fn serve_while<S: Server>(
     state.finish(&mut input);
 }
 
-fn info(reply: &Reply) -> MessageInfo {
-    MessageInfo::new(reply.label, 0, 0, reply.len)
+fn info(label: u64, words: &[u64]) -> MessageInfo {
+    MessageInfo::new(label, 0, 0, words.len())
+}
+
+/// The words that travel in registers.
+fn first(words: &[u64]) -> [u64; 4] {
+    core::array::from_fn(|i| words.get(i).copied().unwrap_or(0))
 }
 
 /// Puts the words that do not travel in registers into the IPC buffer.
 #[inline]
-fn put_long(reply: &Reply) {
-    if reply.len > 4 {
+fn put_long(words: &[u64]) {
+    if words.len() > 4 {
         sel4::with_ipc_buffer_mut(|buffer| {
-            buffer.msg_regs_mut()[4..reply.len].copy_from_slice(&reply.words[4..reply.len]);
+            buffer.msg_regs_mut()[4..words.len()].copy_from_slice(&words[4..]);
         });
     }
 }

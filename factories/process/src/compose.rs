@@ -10,7 +10,7 @@
 //!
 //! | request | entries |
 //! | --- | --- |
-//! | create | 14: create and annotate at the manager; four to make three paging structures and two frames; three and two to map them; two to copy and map the page of code; one to configure |
+//! | create | 13: create at the manager; four to make three paging structures and two frames; three and two to map them; two to copy and map the page of code; one to configure |
 //! | start | 2: the registers, and resume at the manager |
 //! | wait | 1: to keep who waits |
 //! | exit | 2: destroy at the manager, and the answer to who waits |

@@ -10,7 +10,7 @@ use xos_protocol::factory::Spec;
 use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::{Grow, PAGE};
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
-use xos_protocol::{Contract, Error, ExitStatus, IcId, Name, Result};
+use xos_protocol::{Contract, Error, ExitStatus, IcId, Result};
 use xos_runtime::panic_report::{self, EXCEPTION, MAX_LEN, PanicReport};
 use xos_server::factory::{Factory, Fate, Maker, Member, Needs};
 use xos_server::faults;
@@ -275,17 +275,15 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
         )?;
         let image = self.images.get(index).ok_or(Error::Kernel)?;
         let plan = Plan::new(&image.program, &wish)?;
-        let made = maker.create(&Needs {
+        let needs = Needs {
             session: true,
             memory: plan.memory,
             quota: plan.quota,
             ics: wish.ics,
             parts_radix: plan.parts_radix,
             cspace_radix: wish.info.cspace_radix.into(),
-        })?;
-        // What it is called in lists matters to nobody's life.
-        let name = image.path.rsplit('/').next().unwrap_or_default();
-        let _ = self.manager.annotate(made.created.id, Name::new(name));
+        };
+        let made = maker.create_named(&needs, image.name)?;
         let process = compose(
             &mut self.kernel,
             &mut self.nodes,

@@ -9,7 +9,7 @@
 use heapless::Vec;
 use xos_client::{Manager, Port};
 use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
-use xos_protocol::{Error, RegionId, Result, Subject};
+use xos_protocol::{Error, Name, RegionId, Result, Subject};
 
 use crate::arena::Nodes;
 use crate::files::{Files, Path, is_program};
@@ -29,6 +29,8 @@ pub const FILL_ADDRESS: u64 = 0x6000_0000_0000;
 pub struct Image<'a> {
     /// Its path in the file tree.
     pub path: Path,
+    /// What its processes are called in lists.
+    pub name: Name,
     /// Its bytes.
     pub file: &'a [u8],
     /// What it says.
@@ -156,8 +158,10 @@ impl<'a> Images<'a> {
                 Err(error) => return Err(error),
             }
         };
+        let name = Name::new(path.rsplit('/').next().unwrap_or_default());
         self.images[index] = Some(Image {
             path,
+            name,
             file,
             program,
             shared,

@@ -256,7 +256,7 @@ fn a_minimal_process_takes_as_many_kernel_entries_as_documented() {
 
     world.borrow_mut().entries = 0;
     let id = test.create(&spec("hello")).unwrap();
-    assert_eq!(core::mem::take(&mut world.borrow_mut().entries), 14);
+    assert_eq!(core::mem::take(&mut world.borrow_mut().entries), 13);
     // Two pages for the parts, eight asked for; 15 of the stack may come, and one for their slots; three
     // are left of the eight.
     assert_eq!(world.borrow().arena(id), (2 + 8, 2 + 8 + 15 + 1 - 3));

@@ -13,6 +13,20 @@ proptest! {
         memory in 0u32..1 << 24, quota in 0u32..1 << 24, ics in 0u32..4096, parts_radix in 3u32..=8, cspace_radix in 4u32..=12) {
         let args = Create { payer, place, handle, session, memory, quota, ics, parts_radix, cspace_radix };
         prop_assert_eq!(Create::from_words(args.words()), Ok(args));
+        prop_assert_eq!(Create::name(args.words()), Name::EMPTY);
+    }
+
+    #[test]
+    fn create_carries_a_name_that_is_short_enough(name in "\\PC{0,9}", memory in 0u32..1 << 24) {
+        let args = Create { payer: Some(7), place: 4095, handle: 16, session: true, memory, quota: 0, ics: 9, parts_radix: 4, cspace_radix: 8 };
+        let name = Name::new(&name);
+        match args.named(name) {
+            Some(words) => {
+                prop_assert_eq!(Create::from_words(words), Ok(args));
+                prop_assert_eq!(Create::name(words), name);
+            }
+            None => prop_assert!(name.as_str().len() > 15),
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use xos_client::{Manager, Port};
 use xos_protocol::manager::{Create, CreateWithin, Created};
-use xos_protocol::{Error, IcId, Result};
+use xos_protocol::{Error, IcId, Name, Result};
 
 use crate::{Parts, Space};
 
@@ -76,12 +76,17 @@ pub struct Maker<'a> {
 /// The two operations of the manager's that make an IC, whatever port they go through.
 pub(crate) trait Creates {
     fn create(&self, args: &Create) -> Result<Created>;
+    fn create_named(&self, args: &Create, name: Name) -> Result<Created>;
     fn create_within(&self, args: &CreateWithin) -> Result<Created>;
 }
 
 impl<P: Port> Creates for Manager<P> {
     fn create(&self, args: &Create) -> Result<Created> {
         Manager::create(self, args)
+    }
+
+    fn create_named(&self, args: &Create, name: Name) -> Result<Created> {
+        Manager::create_named(self, args, name)
     }
 
     fn create_within(&self, args: &CreateWithin) -> Result<Created> {
@@ -123,7 +128,21 @@ impl<'a> Maker<'a> {
     /// # Errors
     /// The manager's; [`Error::BadState`] when one was made already.
     pub fn create(&mut self, needs: &Needs) -> Result<Made> {
-        let args = Create {
+        let args = self.args(needs);
+        self.make(|manager| manager.create(&args))
+    }
+
+    /// The same, and gives it a name, for lists; it is in state `Ready` then.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_named(&mut self, needs: &Needs, name: Name) -> Result<Made> {
+        let args = self.args(needs);
+        self.make(|manager| manager.create_named(&args, name))
+    }
+
+    const fn args(&self, needs: &Needs) -> Create {
+        Create {
             payer: Some(self.client),
             place: self.place,
             handle: self.handle,
@@ -133,8 +152,7 @@ impl<'a> Maker<'a> {
             ics: needs.ics,
             parts_radix: needs.parts_radix,
             cspace_radix: needs.cspace_radix,
-        };
-        self.make(|manager| manager.create(&args))
+        }
     }
 
     /// Makes an IC within the client, in state `New`.

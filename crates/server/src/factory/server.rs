@@ -12,6 +12,9 @@ use super::table::{Entry, State, Table};
 use super::{Factory, Fate, Maker, Member};
 use crate::{Deferred, Outcome, Reply, Request, Server, Space, faults};
 
+/// Words of a request that counts as short.
+const SHORT: usize = 16;
+
 /// A [`Factory`] as a [`Server`], with at most `N` ICs at a time.
 ///
 /// `N` root slots of the CSpace, from [`Space::first_place`] on, are its own, for parts nodes.
@@ -241,6 +244,24 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
 
     // Requests.
 
+    fn create(
+        &mut self,
+        client: u32,
+        handle: u64,
+        spec: &[u8],
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        let spec = match postcard::take_from_bytes::<Spec<'_>>(spec) {
+            Ok((spec, rest)) if rest.len() < 8 => spec,
+            _ => return reply.error(Error::Malformed),
+        };
+        let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
+            server.factory.create(maker, &spec)
+        });
+        reply.result(made)
+    }
+
     fn asked_by_client(
         &mut self,
         client: u32,
@@ -251,17 +272,20 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         match SessionOp::from_label(request.label()) {
             Ok(SessionOp::Describe) => reply.encode(&self.factory.describe()),
             Ok(SessionOp::Create) => {
-                let mut buffer = [0; MAX_BYTES];
-                let bytes = request.bytes(1, &mut buffer);
-                let spec = match postcard::take_from_bytes::<Spec<'_>>(bytes) {
-                    Ok((spec, rest)) if rest.len() < 8 => spec,
-                    _ => return reply.error(Error::Malformed),
-                };
-                let handle = request.word(0);
-                let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
-                    server.factory.create(maker, &spec)
-                });
-                reply.result(made)
+                // Most specifications are short, and a large buffer is dear to prepare.
+                if request.words().len() <= SHORT {
+                    let mut buffer = [0; 8 * SHORT];
+                    for (bytes, word) in buffer.chunks_exact_mut(8).zip(request.words()) {
+                        bytes.copy_from_slice(&word.to_le_bytes());
+                    }
+                    let len = 8 * request.words().len();
+                    let bytes = buffer.get(8..len).unwrap_or_default();
+                    self.create(client, request.word(0), bytes, reply, deferred)
+                } else {
+                    let mut buffer = [0; MAX_BYTES];
+                    let bytes = request.bytes(1, &mut buffer);
+                    self.create(client, request.word(0), bytes, reply, deferred)
+                }
             }
             Ok(SessionOp::Spawn) => {
                 let entry = match Start::from_words(request.registers()) {
@@ -361,7 +385,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         deferred: &mut Deferred<'_>,
     ) -> Result<Outcome> {
         // Before anything is destroyed: the status must not be lost.
-        if deferred.available() == 0 {
+        if deferred.is_full() {
             return Err(Error::TableFull);
         }
         if let State::Ended(status) = state {
