@@ -20,6 +20,9 @@ pub const LINKER_SCRIPT_TEXT: &str = include_str!("../guest.ld");
 /// (separated by `\x1f`, so that a path with a space survives) together with `--target` [`TARGET`]
 /// (so that build scripts and procedural macros are compiled without them).
 pub const RUSTFLAGS: &[&str] = &[
+    // No vector registers for what is no arithmetic, such as copying a structure: the first use after a
+    // switch of threads costs a trap into the kernel, and keeping them apart more than any copy.
+    "-Cllvm-args=-force-attribute=noimplicitfloat",
     // Turns on what only a freestanding program has: the panic handler, the memory functions.
     "--cfg=xos_guest",
     // A program lies at a fixed address: no relocation at run time, no global offset table.
