@@ -11,7 +11,7 @@ use sel4::{
 };
 use xos_client::Manager;
 use xos_protocol::manager::{Create, PAGE, RegionCreate, Rights, Share};
-use xos_protocol::slots::{NODE_BITS, domain, leaf, parts, root_guard};
+use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf, parts, root_guard};
 use xos_protocol::{Result as Answer, Subject};
 use xos_server::{Parts, Space};
 use xos_test_kit::Outcome;
@@ -34,7 +34,11 @@ const OWN: u64 = CODE + 0x1_0000;
 /// Where this domain maps what it shares with those processes: the code, to write it, and behind it what
 /// threads made by hand have.
 const WINDOW: u64 = 0x6000_0000_0000;
-const THREAD_STACK: u64 = WINDOW + SMALLEST.shared as u64 * PAGE;
+/// Behind it, the stack and the IPC buffer of the server made by hand, mapped with it.
+const SERVER_STACK: u32 = SMALLEST.shared;
+const SERVER_BUFFER: u32 = SERVER_STACK + 8;
+const WINDOW_PAGES: u32 = SERVER_BUFFER + 1;
+const THREAD_STACK: u64 = WINDOW + WINDOW_PAGES as u64 * PAGE;
 const THREAD_BUFFER: u64 = THREAD_STACK + PAGE;
 
 /// Root slots of this domain that this module uses.
@@ -56,6 +60,8 @@ mod tool {
     /// One arena, and one CSpace, for each process that lives at the same time.
     pub const ARENAS: u32 = 2;
     pub const SPACES: u32 = 6;
+    pub const SERVER: u32 = 10;
+    pub const SAVED: u32 = 11;
 }
 /// Processes that can live at the same time.
 const LIVES: u32 = 3;
@@ -116,7 +122,7 @@ impl ByHand {
         })?;
         let region = manager.region_create(&RegionCreate {
             payer: None,
-            pages: SMALLEST.shared,
+            pages: WINDOW_PAGES,
             large: false,
             place: FRAMES,
         })?;
@@ -147,12 +153,63 @@ impl ByHand {
             memory.untyped_retype(kind, &tools.node(), index as usize, count as usize)
         };
         make(&ObjectBlueprint::Endpoint, tool::REPORTS, 2)?;
+        make(&ObjectBlueprint::Tcb, tool::SERVER, 1)?;
         make(&cspace(), tool::SPACES, LIVES)?;
         let arena = ObjectBlueprint::Untyped {
             size_bits: ARENA_BITS,
         };
         make(&arena, tool::ARENAS, LIVES)?;
         Ok(())
+    }
+
+    /// Starts the process server of [`crate::server`], on the endpoint for reports: nobody else can
+    /// receive there from now on.
+    pub fn start_server(&'static self) -> Outcome {
+        let buffer = WINDOW + u64::from(SERVER_BUFFER) * PAGE;
+        let tcb = tools().cap::<cap_type::Tcb>(tool::SERVER);
+        tcb.tcb_configure_with_priority(
+            CPtr::from_bits(0),
+            PRIORITY,
+            PRIORITY,
+            cap::CNode::from_bits(domain::ROOT),
+            domain_guard(),
+            cap::VSpace::from_bits(domain::VSPACE),
+            buffer,
+            SPACE.node(FRAMES).cap(SERVER_BUFFER),
+        )?;
+        let mut context = UserContext::default();
+        let registers = context.inner_mut();
+        registers.rip = server as *const () as u64;
+        // As if it had been called.
+        registers.rsp = buffer - 8;
+        registers.rdi = core::ptr::from_ref(self) as u64;
+        registers.rsi = buffer;
+        tcb.tcb_write_all_registers(true, &mut context)?;
+        Ok(())
+    }
+
+    /// The endpoint for reports.
+    pub fn reports(&self) -> cap::Endpoint {
+        tools().cap(tool::REPORTS)
+    }
+
+    /// The slot for a caller that waits.
+    pub fn saved(&self) -> sel4::AbsoluteCPtr {
+        tools().slot(tool::SAVED)
+    }
+
+    /// The caller in it.
+    pub fn saved_cap(&self) -> cap::Endpoint {
+        tools().cap(tool::SAVED)
+    }
+
+    /// Lets a process run, which sends one report with this label.
+    pub fn let_report(&self, life: u32, label: u64) -> Outcome {
+        let words = Words {
+            rsi: word(MessageInfo::new(label, 0, 0, 1)),
+            ..Words::report(1)
+        };
+        self.run(life, Entry::Report, words)
     }
 
     /// The endpoint on which a server made by hand answers.
@@ -162,6 +219,12 @@ impl ByHand {
 
     /// Makes a process and lets it run, from `entry` on.
     fn start(&self, life: u32, shape: Shape, entry: Entry, words: Words) -> Outcome {
+        self.make(life, shape, entry != Entry::Report)?;
+        self.run(life, entry, words)
+    }
+
+    /// Makes a process, which may have somebody to call.
+    pub fn make(&self, life: u32, shape: Shape, calls: bool) -> Outcome {
         let arena = tools().cap::<cap_type::Untyped>(tool::ARENAS + life);
         let work = SPACE.node(WORK + life);
         let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
@@ -233,7 +296,7 @@ impl ByHand {
             CapRights::all(),
             u64::from(life) + 1,
         )?;
-        if entry != Entry::Report {
+        if calls {
             slot(CALLED).copy(&tools().slot(tool::CALLED), CapRights::all())?;
         }
         let tcb = work.cap::<cap_type::Tcb>(part::TCB);
@@ -247,17 +310,23 @@ impl ByHand {
             address(1),
             work.cap(part::FRAMES + 1),
         )?;
+        Ok(())
+    }
+
+    /// Lets a process run.
+    fn run(&self, life: u32, entry: Entry, words: Words) -> Outcome {
         let mut context = UserContext::default();
         let registers = context.inner_mut();
         registers.rip = CODE + entry.offset() as u64;
         registers.rsp = address(0) + PAGE;
         words.put(registers);
+        let tcb = SPACE.node(WORK + life).cap::<cap_type::Tcb>(part::TCB);
         tcb.tcb_write_all_registers(true, &mut context)?;
         Ok(())
     }
 
     /// Ends a process.
-    fn end(&self, life: u32, shape: Shape) -> Outcome {
+    pub fn end(&self, life: u32, shape: Shape) -> Outcome {
         tools().slot(tool::ARENAS + life).revoke()?;
         for index in 0..shape.shared {
             SPACE
@@ -354,7 +423,7 @@ impl ByHand {
             PRIORITY,
             PRIORITY,
             cap::CNode::from_bits(domain::ROOT),
-            CNodeCapData::skip((root_guard(xos_protocol::slots::DOMAIN_ROOT_RADIX) >> 2) as usize),
+            domain_guard(),
             vspace,
             THREAD_BUFFER + window,
             work.cap(part::FRAMES + 1),
@@ -430,6 +499,18 @@ impl Words {
         registers.r8 = self.r8;
         registers.r10 = self.r10;
     }
+}
+
+/// Where the server begins.
+extern "C" fn server(by_hand: &'static ByHand, buffer: &'static mut sel4::IpcBuffer) -> ! {
+    match crate::server::serve(by_hand, buffer) {
+        Ok(()) => crate::host::fail(format_args!("the server made by hand ended")),
+        Err(failure) => crate::host::fail(format_args!("{}", failure.reason())),
+    }
+}
+
+fn domain_guard() -> CNodeCapData {
+    CNodeCapData::skip((root_guard(DOMAIN_ROOT_RADIX) >> 2) as usize)
 }
 
 fn tools() -> Parts {

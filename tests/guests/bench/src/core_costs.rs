@@ -12,6 +12,7 @@ use xos_test_kit::Outcome;
 
 use crate::by_hand::{ByHand, SMALLEST, Shape};
 use crate::host::Bench;
+use crate::server;
 
 /// Messages that are counted together.
 const MESSAGES: u64 = 1000;
@@ -35,7 +36,8 @@ pub fn measure(bench: &mut Bench) -> Outcome {
     requests(bench)?;
     processes(bench)?;
     threads(bench)?;
-    many(bench)
+    many(bench)?;
+    served_processes(bench)
 }
 
 fn messages(bench: &mut Bench) -> Outcome {
@@ -74,17 +76,33 @@ fn processes(bench: &mut Bench) -> Outcome {
         xos_test_kit::check_eq!(status, 0)
     })?;
     bench.ticks("process", process);
-    let raw = ByHand::average(LIVES, || bench.by_hand.process(SMALLEST))?;
-    bench.ticks("process-raw", raw);
+    // The best that can be done, with objects and without messages.
+    for (name, shape) in [
+        ("process-alone", SMALLEST),
+        (
+            "process-alone-without-parts-node",
+            Shape {
+                parts: false,
+                ..SMALLEST
+            },
+        ),
+        ("process-floor", FLOOR),
+    ] {
+        let raw = ByHand::average(LIVES, || bench.by_hand.process(shape))?;
+        bench.ticks(name, raw);
+    }
+    Ok(())
+}
+
+/// Last, because from here on the server gets all reports.
+fn served_processes(bench: &mut Bench) -> Outcome {
+    bench.by_hand.start_server()?;
+    let server = bench.by_hand.reports();
     let raw = ByHand::average(LIVES, || {
-        bench.by_hand.process(Shape {
-            parts: false,
-            ..SMALLEST
-        })
+        server::process(server);
+        Ok(())
     })?;
-    bench.ticks("process-raw-without-parts-node", raw);
-    let raw = ByHand::average(LIVES, || bench.by_hand.process(FLOOR))?;
-    bench.ticks("process-floor", raw);
+    bench.ticks("process-raw", raw);
     Ok(())
 }
 

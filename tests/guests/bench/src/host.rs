@@ -3,6 +3,7 @@
 
 use core::fmt::{self, Write};
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use bench_loops::ticks;
 use sel4::cap;
@@ -26,7 +27,7 @@ const TICKS: &str = "ticks";
 /// The benchmark, as a client of the system.
 pub struct Bench {
     pub manager: Manager,
-    pub by_hand: ByHand,
+    pub by_hand: &'static ByHand,
     pub slots: Slots,
     pub processes: Factory,
 }
@@ -34,7 +35,7 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Outcome<Self> {
         let manager = Manager::new(MANAGER.endpoint());
-        let by_hand = ByHand::new(&manager)?;
+        let by_hand = Box::leak(Box::new(ByHand::new(&manager)?));
         by_hand.prepare()?;
         let first = domain::FIRST_FREE_ROOT + by_hand::ROOT_SLOTS;
         let mut slots = Slots::new(first, 1 << DOMAIN_ROOT_RADIX);

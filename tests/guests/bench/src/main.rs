@@ -14,6 +14,7 @@ extern crate alloc;
 mod by_hand;
 mod core_costs;
 mod host;
+mod server;
 
 use host::Bench;
 use sel4_microkit::{Handler, NullHandler, panicking, protection_domain};
