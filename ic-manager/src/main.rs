@@ -74,13 +74,16 @@ fn init() -> NullHandler {
 /// Answers requests for ever.
 fn serve(mut manager: Manager<'_>, mut kernel: Kernel) -> ! {
     let mut words: Words = [0; MAX_WORDS];
-    let mut reply = None;
+    let mut message = INPUT.recv_with_mrs(());
     loop {
-        let message = match reply.take() {
-            Some(reply) => INPUT.reply_recv_with_mrs(info(&reply), reply.registers, ()),
-            None => INPUT.recv_with_mrs(()),
-        };
         let badge = Badge::from_word(message.badge);
+        let label = message.info.label();
+        if let Some(id) = manager.ping(badge, label) {
+            let info = MessageInfo::new(0, 0, 0, 1);
+            message = INPUT.reply_recv_with_mrs(info, [id, 0, 0, 0], ());
+            continue;
+        }
+        let mut reply = None;
         match badge.who() {
             Who::Notified(bits) => {
                 if bits & SIGNAL != 0 {
@@ -93,7 +96,7 @@ fn serve(mut manager: Manager<'_>, mut kernel: Kernel) -> ! {
             // Nobody has a session here by name: this is the fault that says that an execution has answered.
             Who::Session(kernel::ANSWERED) => manager.answered(&mut kernel),
             _ => {
-                let (label, length) = (message.info.label(), message.info.length());
+                let length = message.info.length();
                 let answer =
                     manager.serve(&mut kernel, badge, label, length, message.msg, &mut words);
                 if answer.length > answer.registers.len() {
@@ -102,6 +105,10 @@ fn serve(mut manager: Manager<'_>, mut kernel: Kernel) -> ! {
                 reply = Some(answer);
             }
         }
+        message = match reply {
+            Some(reply) => INPUT.reply_recv_with_mrs(info(&reply), reply.registers, ()),
+            None => INPUT.recv_with_mrs(()),
+        };
     }
 }
 
