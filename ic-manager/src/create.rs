@@ -125,12 +125,12 @@ impl Manager<'_> {
         if args.parts_radix != 0 {
             end.put::<M>(Kind::Node(args.parts_radix as u8), 1);
         }
-        end.put::<M>(Kind::Execution, 1);
         if args.pages > FEW_FRAMES {
             end.put::<M>(Kind::Node(radix_for(args.pages)), 1);
         }
         end.put::<M>(Kind::Frame, args.pages)
-            .put::<M>(Kind::Table(Level::Frames), 1);
+            .put::<M>(Kind::Table(Level::Frames), 1)
+            .put::<M>(Kind::Execution, 1);
         let bits = bits_for(end.0);
         let sizes = pieces::<PIECES>(args.memory);
         let total = total_pages(bits, &sizes)?;
@@ -328,8 +328,9 @@ impl Manager<'_> {
         self.add_pieces(m, index, slots::parts::FIRST_UNTYPED, sizes)
     }
 
-    /// The objects of an IC within another: its page table last, so that revoking meets it first and
-    /// the frames need no unmapping.
+    /// The objects of an IC within another: its page table after the frames, so that revoking meets it
+    /// first and the frames need no unmapping; its execution, which is smaller, after both, since gaps for
+    /// alignment cost as much as what is used.
     fn objects_within<M: Machine>(
         &mut self,
         m: &mut M,
@@ -350,7 +351,6 @@ impl Manager<'_> {
         if ic.parts_radix != 0 {
             make(m, Kind::Node(ic.parts_radix), pool, part(Part::Parts), 1)?;
         }
-        make(m, Kind::Execution, pool, part(Part::Execution), 1)?;
         if args.pages <= FEW_FRAMES {
             make(m, Kind::Frame, pool, part(Part::Tables), args.pages)?;
         } else {
@@ -368,6 +368,7 @@ impl Manager<'_> {
         }
         let table = part(Part::Tables) + FEW_FRAMES;
         make(m, Kind::Table(Level::Frames), pool, table, 1)?;
+        make(m, Kind::Execution, pool, part(Part::Execution), 1)?;
         self.add_pieces(m, index, slots::parts::FIRST_UNTYPED, sizes)
     }
 

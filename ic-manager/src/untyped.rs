@@ -228,16 +228,17 @@ impl<'a> Untypeds<'a> {
     fn refresh(&mut self, from: Link) {
         let mut next = from;
         while let Some(block) = next.get() {
-            let row = self.blocks[block];
+            let row = &self.blocks[block];
             let best = match row.state {
                 State::Free => row.bits,
-                State::Split => self.best_of_halves(&row),
+                State::Split => self.best_of_halves(row),
                 _ => 0,
             };
+            let row = &mut self.blocks[block];
             if best == row.best {
                 return;
             }
-            self.blocks[block].best = best;
+            row.best = best;
             next = row.parent;
         }
     }

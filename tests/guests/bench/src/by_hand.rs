@@ -42,7 +42,7 @@ const THREAD_STACK: u64 = WINDOW + WINDOW_PAGES as u64 * PAGE;
 const THREAD_BUFFER: u64 = THREAD_STACK + PAGE;
 
 /// Root slots of this domain that this module uses.
-pub const ROOT_SLOTS: u32 = 8;
+pub const ROOT_SLOTS: u32 = 16;
 const FIRST: u32 = domain::FIRST_FREE_ROOT;
 /// The parts of the IC whose memory this is.
 const MEMORY: u32 = FIRST;
@@ -52,6 +52,14 @@ const FRAMES: u32 = FIRST + 1;
 const TOOLS: u32 = FIRST + 2;
 /// What processes are made of: one node for each that lives at the same time.
 const WORK: u32 = FIRST + 3;
+
+/// The arena of threads, the endpoint that they report to, and what they are made of: leaves, which are
+/// the fastest to name.
+const THREAD_ARENA: u32 = FIRST + 6;
+const THREAD_REPORTS: u32 = FIRST + 7;
+const THREAD_TCB: u32 = FIRST + 8;
+const THREAD_TABLE: u32 = FIRST + 9;
+const THREAD_FRAMES: u32 = FIRST + 10;
 
 /// Indices in [`TOOLS`].
 mod tool {
@@ -159,6 +167,10 @@ impl ByHand {
             size_bits: ARENA_BITS,
         };
         make(&arena, tool::ARENAS, LIVES)?;
+        memory.untyped_retype(&arena, &root, THREAD_ARENA as usize, 1)?;
+        SPACE
+            .slot(THREAD_REPORTS)
+            .copy(&tools.slot(tool::REPORTS), CapRights::all())?;
         Ok(())
     }
 
@@ -391,24 +403,28 @@ impl ByHand {
     /// A thread of this domain, from its creation to its end, of which it tells in one message. With
     /// `table`, it has a page table of its own, as the system's have.
     pub fn thread(&self, table: bool) -> Outcome {
-        let arena = tools().cap::<cap_type::Untyped>(tool::ARENAS);
-        let work = SPACE.node(WORK);
-        let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
-            arena.untyped_retype(kind, &work.node(), index as usize, count as usize)
+        let arena = SPACE.leaf::<cap_type::Untyped>(THREAD_ARENA);
+        let reports = SPACE.leaf::<cap_type::Endpoint>(THREAD_REPORTS);
+        let root = cap::CNode::from_bits(domain::ROOT).absolute_cptr_for_self();
+        let make = |kind: &ObjectBlueprint, slot: u32, count: u32| {
+            arena.untyped_retype(kind, &root, slot as usize, count as usize)
         };
         let vspace = cap::VSpace::from_bits(domain::VSPACE);
         let attributes = VmAttributes::DEFAULT;
-        make(&ObjectBlueprint::Tcb, part::TCB, 1)?;
-        make(&ObjectBlueprintX86::_4k.into(), part::FRAMES, 2)?;
+        // The smallest object last: what is carved is zeroed, gaps for alignment included.
+        make(&ObjectBlueprintX86::_4k.into(), THREAD_FRAMES, 2)?;
         let window = if table { 1 << 21 } else { 0 };
         if table {
-            make(&ObjectBlueprintX86::PageTable.into(), part::TABLE, 1)?;
+            make(&ObjectBlueprintX86::PageTable.into(), THREAD_TABLE, 1)?;
             let at = (WINDOW + window) as usize;
-            work.cap::<cap_type::PageTable>(part::TABLE)
+            SPACE
+                .leaf::<cap_type::PageTable>(THREAD_TABLE)
                 .page_table_map(vspace, at, attributes)?;
         }
+        make(&ObjectBlueprint::Tcb, THREAD_TCB, 1)?;
         for (index, at) in [(0, THREAD_STACK), (1, THREAD_BUFFER)] {
-            work.cap::<cap_type::Granule>(part::FRAMES + index)
+            SPACE
+                .leaf::<cap_type::Granule>(THREAD_FRAMES + index)
                 .frame_map(
                     vspace,
                     (at + window) as usize,
@@ -416,31 +432,30 @@ impl ByHand {
                     attributes,
                 )?;
         }
-        let tcb = work.cap::<cap_type::Tcb>(part::TCB);
+        let tcb = SPACE.leaf::<cap_type::Tcb>(THREAD_TCB);
         tcb.tcb_configure_with_priority(
             // It tells of its end where its faults would go.
-            CPtr::from_bits(tools().cap::<cap_type::Endpoint>(tool::REPORTS).bits()),
+            CPtr::from_bits(reports.bits()),
             PRIORITY,
             PRIORITY,
             cap::CNode::from_bits(domain::ROOT),
             domain_guard(),
             vspace,
             THREAD_BUFFER + window,
-            work.cap(part::FRAMES + 1),
+            SPACE.leaf(THREAD_FRAMES + 1),
         )?;
         let mut context = UserContext::default();
         let registers = context.inner_mut();
         registers.rip = Entry::Report.address() as u64;
         registers.rsp = THREAD_BUFFER + window;
-        let reports = tools().cap::<cap_type::Endpoint>(tool::REPORTS);
         Words {
             rdi: reports.bits(),
             ..Words::report(1)
         }
         .put(registers);
         tcb.tcb_write_all_registers(true, &mut context)?;
-        self.report();
-        tools().slot(tool::ARENAS).revoke()?;
+        reports.recv_with_mrs(());
+        SPACE.slot(THREAD_ARENA).revoke()?;
         Ok(())
     }
 
