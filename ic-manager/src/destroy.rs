@@ -102,23 +102,24 @@ impl Manager<'_> {
 
     /// From here on an IC's id names nothing, and nobody depends on it.
     fn condemn(&mut self, index: u32) {
-        let ic = self.ics[index];
-        self.ics[index].phase = Phase::Dying;
-        self.ics[index].state = IcState::Dead;
-        self.ics[index].back = Link::NONE;
-        if let Some(creator) = ic.creator.get() {
+        let ic = &mut self.ics[index];
+        ic.phase = Phase::Dying;
+        ic.state = IcState::Dead;
+        ic.back = Link::NONE;
+        let (creator, payer, host) = (ic.creator, ic.payer, ic.host);
+        if let Some(creator) = creator.get() {
             let (mut from, mut to) = (self.ics[creator].created, self.ics[creator].departing);
             self.ics.remove(ic::chain::CREATED, &mut from, index);
             self.ics.append(ic::chain::CREATED, &mut to, index);
             (self.ics[creator].created, self.ics[creator].departing) = (from, to);
         }
-        if let Some(payer) = ic.payer.get() {
+        if let Some(payer) = payer.get() {
             let (mut from, mut to) = (self.ics[payer].paid, self.ics[payer].leaving);
             self.ics.remove(ic::chain::PAID, &mut from, index);
             self.ics.append(ic::chain::PAID, &mut to, index);
             (self.ics[payer].paid, self.ics[payer].leaving) = (from, to);
         }
-        if let Some(host) = ic.host.get() {
+        if let Some(host) = host.get() {
             let mut list = self.ics[host].hosted;
             self.ics.remove(ic::chain::HOSTED, &mut list, index);
             self.ics[host].hosted = list;
@@ -443,19 +444,20 @@ impl Manager<'_> {
     pub(crate) fn settle<M: Machine>(&mut self, m: &mut M, index: u32) {
         let mut next = Some(index);
         while let Some(index) = next {
-            let ic = self.ics[index];
+            let ic = &self.ics[index];
             let paid_off = ic.leaving.is_empty() && ic.bought.is_empty() && ic.paid.is_empty();
             if ic.phase != Phase::Dying || !ic.emptied || !paid_off {
                 return;
             }
-            if let Some(payer) = ic.payer.get() {
-                self.ics[payer].account.close(ic.account);
+            let (creator, payer, account) = (ic.creator, ic.payer, ic.account);
+            if let Some(payer) = payer.get() {
+                self.ics[payer].account.close(account);
                 let mut list = self.ics[payer].leaving;
                 self.ics.remove(ic::chain::PAID, &mut list, index);
                 self.ics[payer].leaving = list;
             }
-            next = ic.payer.get();
-            match ic.creator.get() {
+            next = payer.get();
+            match creator.get() {
                 None => self.ics.release(index),
                 Some(creator) => self.report(m, creator, index),
             }

@@ -115,7 +115,8 @@ impl<'a, T: Record> Table<'a, T> {
             None => return None,
         };
         self.live += 1;
-        self[index].reset();
+        // All else is as it should be, since the table began or the last one was given back.
+        *self[index].links(0) = Links::NONE;
         Some(index)
     }
 

@@ -8,6 +8,8 @@
 //! reports the counter itself at its beginning and its end ([`CLOCK`]), from which and the host's
 //! clock the length of a tick is known.
 
+mod claims;
+
 use crate::sim::{Event, Machine, PowerOff, SimError};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -25,6 +27,17 @@ const SILENCE: Duration = Duration::from_secs(300);
 /// Programs of `tests/guests/` that the benchmark starts, beside those of `apps/`.
 pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads"];
 
+pub use claims::AREAS;
+
+/// What is measured of one part of the system: a table of the report.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// The table's title.
+    pub title: &'static str,
+    /// Its rows.
+    pub claims: &'static [Claim],
+}
+
 /// A promise about the cost of something.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
@@ -32,45 +45,20 @@ pub struct Claim {
     pub what: &'static str,
     /// The value of the system's way.
     pub value: &'static str,
-    /// The value that it is compared with.
-    pub raw: &'static str,
+    /// What it is compared with.
+    pub raw: Raw,
     /// The highest ratio of the two that is acceptable.
     pub target: f64,
 }
 
-/// All promises.
-pub const CLAIMS: &[Claim] = &[
-    Claim {
-        what: "message and reply between two connected ICs",
-        value: "message",
-        raw: "message-raw",
-        target: 1.02,
-    },
-    Claim {
-        what: "smallest request to the manager",
-        value: "request",
-        raw: "request-raw",
-        target: 1.2,
-    },
-    Claim {
-        what: "process: create, start, exit, wait, destroy",
-        value: "process",
-        raw: "process-raw",
-        target: 1.5,
-    },
-    Claim {
-        what: "thread: create, start, exit, wait, destroy",
-        value: "thread",
-        raw: "thread-raw",
-        target: 1.5,
-    },
-    Claim {
-        what: "create with 1,000 ICs alive, against create with one",
-        value: "create-1000",
-        raw: "create-1",
-        target: 1.1,
-    },
-];
+/// What a value is compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum Raw {
+    /// Another value of the same run.
+    Measured(&'static str),
+    /// So many instructions, known from elsewhere.
+    Known(u64),
+}
 
 /// What a run gave.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -129,16 +117,60 @@ pub fn collect(mut machine: Machine, log: &mut dyn std::io::Write) -> Result<Val
 }
 
 /// Writes the report. The error names the claims that do not hold, after the report.
-pub fn report(claims: &[Claim], counted: &Values, timed: &Values) -> (String, Result<()>) {
+pub fn report(areas: &[Area], counted: &Values, timed: &Values) -> (String, Result<()>) {
     let mut out = String::from(HEAD);
     let mut broken = Vec::new();
-    for claim in claims {
+    for area in areas {
+        let _ = write!(out, "\n## {}\n\n{TABLE}", area.title);
+        area_report(area, counted, timed, &mut out, &mut broken);
+    }
+    let claimed = |name: &str| {
+        let mut claims = areas.iter().flat_map(|area| area.claims);
+        claims.any(|claim| {
+            claim.value == name || matches!(claim.raw, Raw::Measured(raw) if raw == name)
+        })
+    };
+    let others: Vec<_> = counted
+        .values
+        .iter()
+        .filter(|(name, _)| !claimed(name))
+        .collect();
+    if !others.is_empty() {
+        out.push_str(OTHERS);
+        for (name, (number, unit)) in others {
+            let unit = if unit == TICKS { "instructions" } else { unit };
+            let _ = writeln!(out, "| {name} | {} | {unit} |", grouped(*number));
+        }
+    }
+    let result = match broken.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!(
+            "targets not reached:\n  {}",
+            broken.join("\n  ")
+        )),
+    };
+    (out, result)
+}
+
+/// Writes the rows of an area, and adds the claims that do not hold to `broken`.
+fn area_report(
+    area: &Area,
+    counted: &Values,
+    timed: &Values,
+    out: &mut String,
+    broken: &mut Vec<String>,
+) {
+    for claim in area.claims {
         let time = |name| {
             let (ticks, tick) = (timed.ticks(name)?, timed.tick()?);
             Some(format!("{:.1} us", ticks as f64 * tick / 1000.0))
         };
         let dash = || "-".to_owned();
-        let (value, raw) = (counted.ticks(claim.value), counted.ticks(claim.raw));
+        let value = counted.ticks(claim.value);
+        let (raw, raw_time) = match claim.raw {
+            Raw::Measured(name) => (counted.ticks(name), time(name)),
+            Raw::Known(number) => (Some(number), None),
+        };
         let ratio = match (value, raw) {
             (Some(value), Some(raw)) if raw > 0 => Some(value as f64 / raw as f64),
             _ => None,
@@ -164,34 +196,9 @@ pub fn report(claims: &[Claim], counted: &Values, timed: &Values) -> (String, Re
             ratio.map_or_else(dash, |ratio| format!("{ratio:.3}")),
             claim.target,
             time(claim.value).unwrap_or_else(dash),
-            time(claim.raw).unwrap_or_else(dash),
+            raw_time.unwrap_or_else(dash),
         );
     }
-    let claimed = |name: &str| {
-        claims
-            .iter()
-            .any(|claim| claim.value == name || claim.raw == name)
-    };
-    let others: Vec<_> = counted
-        .values
-        .iter()
-        .filter(|(name, _)| !claimed(name))
-        .collect();
-    if !others.is_empty() {
-        out.push_str(OTHERS);
-        for (name, (number, unit)) in others {
-            let unit = if unit == TICKS { "instructions" } else { unit };
-            let _ = writeln!(out, "| {name} | {} | {unit} |", grouped(*number));
-        }
-    }
-    let result = match broken.is_empty() {
-        true => Ok(()),
-        false => Err(anyhow::anyhow!(
-            "targets not reached:\n  {}",
-            broken.join("\n  ")
-        )),
-    };
-    (out, result)
 }
 
 /// Takes the part of an existing report that people write, below the tables, over to a new one.
@@ -219,12 +226,15 @@ const HEAD: &str = "\
 Written by `make bench`. Guest instructions are counted by the emulator and repeat from run to run;
 what a claim is about is the ratio of the two figures, both from one run. Times are those of the
 emulator on one machine: an address-space switch is dear there, which real processors are not.
+";
 
+/// Head of each table.
+const TABLE: &str = "\
 | what | instructions | raw | ratio | target | | time | raw time |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 ";
 
-const OTHERS: &str = "\n| measured beside it | | unit |\n| --- | --- | --- |\n";
+const OTHERS: &str = "\n## Beside it\n\n| what | | unit |\n| --- | --- | --- |\n";
 
 /// What comes below is kept when the report is written anew.
 const NOTES: &str = "<!-- Notes: kept by `make bench`. -->\n";
@@ -247,11 +257,14 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    const CLAIM: &[Claim] = &[Claim {
-        what: "it",
-        value: "a",
-        raw: "b",
-        target: 1.1,
+    const CLAIM: &[Area] = &[Area {
+        title: "Things",
+        claims: &[Claim {
+            what: "it",
+            value: "a",
+            raw: Raw::Measured("b"),
+            target: 1.1,
+        }],
     }];
 
     fn values(list: &[(&str, u64, &str)]) -> Values {
@@ -318,6 +331,29 @@ mod tests {
                 .to_string()
                 .contains("it: 1.110, target 1.1")
         );
+    }
+
+    #[test]
+    fn each_area_has_a_table_and_may_compare_with_what_is_known() {
+        let known = Area {
+            title: "Others",
+            claims: &[Claim {
+                what: "that",
+                value: "a",
+                raw: Raw::Known(50),
+                target: 2.0,
+            }],
+        };
+        let areas = [CLAIM[0], known];
+        let values = values(&[("a", 110, TICKS), ("b", 100, TICKS)]);
+        let (text, result) = report(&areas, &values, &Values::default());
+        let (things, others) = text.split_once("## Others").unwrap();
+        assert!(things.contains("## Things") && things.contains("| it | 110 | 100 |"));
+        assert!(
+            others.contains("| that | 110 | 50 | 2.200 | 2 | **missed** | - | - |"),
+            "{text}"
+        );
+        assert!(result.unwrap_err().to_string().contains("that: 2.200"));
     }
 
     #[test]

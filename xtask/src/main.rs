@@ -472,7 +472,7 @@ fn bench(options: &Bench) -> Result<()> {
     };
     let counted = measure(true, "counting instructions")?;
     let timed = measure(false, "measuring time")?;
-    let (report, result) = bench::report(bench::CLAIMS, &counted, &timed);
+    let (report, result) = bench::report(bench::AREAS, &counted, &timed);
     println!("{report}");
     let path = root().join("docs/benchmarks.md");
     let before = fs::read_to_string(&path).ok();

@@ -400,9 +400,24 @@ impl ByHand {
         self.start(life, SMALLEST, Entry::Serve, words)
     }
 
-    /// A thread of this domain, from its creation to its end, of which it tells in one message. With
-    /// `table`, it has a page table of its own, as the system's have.
+    /// A thread of this domain, from its creation to its end, of which it tells in one message.
     pub fn thread(&self, table: bool) -> Outcome {
+        self.spawn(table, 0)?;
+        SPACE
+            .leaf::<cap_type::Endpoint>(THREAD_REPORTS)
+            .recv_with_mrs(());
+        self.end_thread()
+    }
+
+    /// Gives back what a thread was made of.
+    pub fn end_thread(&self) -> Outcome {
+        SPACE.slot(THREAD_ARENA).revoke()?;
+        Ok(())
+    }
+
+    /// Makes a thread of this domain and lets it run; it reports with this label. With `table`, it has a
+    /// page table of its own, as the system's have.
+    pub fn spawn(&self, table: bool, label: u64) -> Outcome {
         let arena = SPACE.leaf::<cap_type::Untyped>(THREAD_ARENA);
         let reports = SPACE.leaf::<cap_type::Endpoint>(THREAD_REPORTS);
         let root = cap::CNode::from_bits(domain::ROOT).absolute_cptr_for_self();
@@ -450,12 +465,11 @@ impl ByHand {
         registers.rsp = THREAD_BUFFER + window;
         Words {
             rdi: reports.bits(),
+            rsi: word(MessageInfo::new(label, 0, 0, 1)),
             ..Words::report(1)
         }
         .put(registers);
         tcb.tcb_write_all_registers(true, &mut context)?;
-        reports.recv_with_mrs(());
-        SPACE.slot(THREAD_ARENA).revoke()?;
         Ok(())
     }
 

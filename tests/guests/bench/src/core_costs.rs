@@ -37,21 +37,15 @@ pub fn measure(bench: &mut Bench) -> Outcome {
     processes(bench)?;
     threads(bench)?;
     many(bench)?;
-    served_processes(bench)
+    served_by_hand(bench)
 }
 
 fn messages(bench: &mut Bench) -> Outcome {
     let server = bench.create("bench-pair", "bench-pair\0serve\0")?;
     server.handle().start()?;
-    let total = loop {
-        match bench.run("bench-pair", "bench-pair\0call\01000\0")? {
-            // The server has not registered yet.
-            1 => sel4::r#yield(),
-            total => break total as u64,
-        }
-    };
+    let total = bench.run("bench-pair", "bench-pair\0call\01000\0")?;
     bench.end(server)?;
-    bench.ticks("message", total / MESSAGES);
+    bench.ticks("message", total as u64 / MESSAGES);
     let tag = MessageInfo::new(0, 0, 0, 4);
     let total = bench.by_hand.messages(tag, MESSAGES)?;
     bench.ticks("message-raw", total / MESSAGES);
@@ -95,14 +89,17 @@ fn processes(bench: &mut Bench) -> Outcome {
 }
 
 /// Last, because from here on the server gets all reports.
-fn served_processes(bench: &mut Bench) -> Outcome {
+fn served_by_hand(bench: &mut Bench) -> Outcome {
     bench.by_hand.start_server()?;
     let server = bench.by_hand.reports();
-    let raw = ByHand::average(LIVES, || {
-        server::process(server);
-        Ok(())
-    })?;
-    bench.ticks("process-raw", raw);
+    let of = |make: fn(sel4::cap::Endpoint)| {
+        ByHand::average(LIVES, || {
+            make(server);
+            Ok(())
+        })
+    };
+    bench.ticks("process-raw", of(server::process)?);
+    bench.ticks("thread-raw", of(server::thread)?);
     Ok(())
 }
 
@@ -110,7 +107,7 @@ fn threads(bench: &mut Bench) -> Outcome {
     let thread = bench.run("bench-threads", "bench-threads\064\0")?;
     bench.ticks("thread", thread as u64);
     let raw = ByHand::average(LIVES, || bench.by_hand.thread(true))?;
-    bench.ticks("thread-raw", raw);
+    bench.ticks("thread-alone", raw);
     let raw = ByHand::average(LIVES, || bench.by_hand.thread(false))?;
     bench.ticks("thread-floor", raw);
     Ok(())

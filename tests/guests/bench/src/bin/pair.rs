@@ -8,6 +8,7 @@
 
 use bench_loops::{call, serve};
 use sel4::MessageInfo;
+use xos::protocol::Error;
 use xos::service;
 
 xos::main!(main);
@@ -23,7 +24,13 @@ fn main() -> xos::Result<i32> {
         Some("serve") => serve(service::register(NAME)?.endpoint(), TAG),
         _ => {
             let count = arguments.next().and_then(|count| count.parse().ok());
-            let session = service::open(NAME)?;
+            // The other side may not have registered yet.
+            let session = loop {
+                match service::open(NAME) {
+                    Err(error) if error.why == Error::NotFound => xos::thread::yield_now(),
+                    session => break session?,
+                }
+            };
             let count = count.unwrap_or(1);
             let _ = call(session.endpoint(), TAG, count);
             let ticks = call(session.endpoint(), TAG, count);
