@@ -248,16 +248,16 @@ impl Manager<'_> {
     ) -> Result<()> {
         let slot = pool::ic(index, part);
         let which = part as usize - Part::Handle as usize;
-        let kept = self.ics[index].kept[which];
+        let kept = self.ics[index].names[which];
         if kept != endpoint {
             if kept != 0 {
                 self.delete(m, At::pool(slot));
-                self.ics[index].kept[which] = 0;
+                self.ics[index].names[which] = 0;
             }
             m.mint(At::pool(endpoint), At::pool(slot), Rights::All, badge(who))
                 .map_err(|r| judge(m, "minting a name", r, Error::Kernel))?;
             if pool::lasts(endpoint) {
-                self.ics[index].kept[which] = endpoint;
+                self.ics[index].names[which] = endpoint;
             }
         }
         self.ics[index].minted |= 1 << part as u32;

@@ -235,7 +235,7 @@ impl Manager<'_> {
             if self.ics[index].minted & 1 << part as u32 != 0 {
                 let slot = pool::ic(index, part);
                 self.withdraw(m, slot);
-                if self.ics[index].kept[part as usize - Part::Handle as usize] == 0 {
+                if self.ics[index].names[part as usize - Part::Handle as usize] == 0 {
                     self.delete(m, At::pool(slot));
                 }
             }

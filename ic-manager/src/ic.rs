@@ -121,7 +121,7 @@ pub struct Ic {
     /// The endpoint of which the slot holds a badged one, for each of [`crate::pool::Part::Handle`],
     /// `Itself` and `Session`; 0 for none. The only thing that outlives the IC: the next one with this
     /// index has the same badges, and its factory is likely to be the same.
-    pub kept: [Slot; 3],
+    pub names: [Slot; 3],
     /// Its arena is gone; the record waits for what it pays for.
     pub emptied: bool,
     /// Paging structures that the manager mapped in its VSpace.
@@ -173,7 +173,7 @@ impl Record for Ic {
         kept: (0, 0),
         endpoint: 0,
         minted: 0,
-        kept: [0; 3],
+        names: [0; 3],
         emptied: false,
         tables: 0,
         name: Name::EMPTY,
@@ -181,7 +181,7 @@ impl Record for Ic {
     };
     fn reset(&mut self) {
         *self = Self {
-            kept: self.kept,
+            names: self.names,
             ..Self::VACANT
         };
     }

@@ -34,7 +34,7 @@ pub struct Storage<'a> {
 ///
 /// Invariants, which hold between any two requests:
 /// * the slots of a record that is vacant are empty, but for badged endpoints of which no copy is anywhere
-///   ([`Ic::kept`]);
+///   ([`Ic::names`]);
 /// * an account's `spent` is the pages and units of everything that names it as payer;
 /// * an id that was given out names the same IC or region for ever, or nothing;
 /// * whatever an IC or region is made of derives from the chunks of its arena.

@@ -185,7 +185,7 @@ impl World {
     fn is_kept(&self, slot: u32) -> bool {
         let parts = [Part::Handle, Part::Itself, Part::Session];
         (0..self.manager.ics.end()).any(|i| {
-            let kept = self.manager.ics[i].kept;
+            let kept = self.manager.ics[i].names;
             (parts.iter().zip(kept)).any(|(part, kept)| kept != 0 && pool::ic(i, *part) == slot)
         })
     }
