@@ -16,6 +16,10 @@ pub const AREAS: &[Area] = &[
         title: "The same by hand, against the best that is known",
         claims: BY_HAND,
     },
+    Area {
+        title: "Factories, and the end of ICs",
+        claims: LIVES,
+    },
 ];
 
 /// What the core costs beside the bare kernel. Processes and threads by hand are made by a server made
@@ -50,6 +54,29 @@ const CORE: &[Claim] = &[
         value: "create-1000",
         raw: Raw::Measured("create-1"),
         target: 1.1,
+    },
+];
+
+/// What names of factories cost, and memory that is taken back.
+const LIVES: &[Claim] = &[
+    Claim {
+        what: "open a factory by its name and create, against create, one round trip and the session's \
+               capabilities by hand",
+        value: "open-create",
+        raw: Raw::Measured("open-create-raw"),
+        target: 1.03,
+    },
+    Claim {
+        what: "16 MiB taken back at once, against 16 times 1 MiB",
+        value: "destroy-16mib",
+        raw: Raw::Measured("destroy-16x1mib"),
+        target: 1.1,
+    },
+    Claim {
+        what: "worst delay of the timer while 16 MiB are revoked, against 50 us",
+        value: "delay-revoking",
+        raw: Raw::Known(50_000),
+        target: 1.0,
     },
 ];
 

@@ -8,7 +8,7 @@ use alloc::string::String;
 use bench_loops::ticks;
 use sel4::cap;
 use sel4_microkit::Channel;
-use xos_client::{Console, Factory, Handle, Manager, Slots};
+use xos_client::{Console, Factory, Handle, Manager, Session, Slots};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Open};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
@@ -30,6 +30,8 @@ pub struct Bench {
     pub by_hand: &'static ByHand,
     pub slots: Slots,
     pub processes: Factory,
+    /// Ticks of a message and its reply by hand, as soon as that is measured.
+    pub round_trip: u64,
 }
 
 impl Bench {
@@ -40,12 +42,13 @@ impl Bench {
         let first = domain::FIRST_FREE_ROOT + by_hand::ROOT_SLOTS;
         let mut slots = Slots::new(first, 1 << DOMAIN_ROOT_RADIX);
         let slot = slots.take().ok_or(Error::TableFull)?;
-        let processes = open(&manager, "process", slot)?;
+        let (_, processes) = open(&manager, "process", slot)?;
         Ok(Self {
             manager,
             by_hand,
             slots,
             processes,
+            round_trip: 0,
         })
     }
 
@@ -75,8 +78,13 @@ impl Bench {
 
     /// A process, made and ready.
     pub fn create_from(&mut self, spec: &Spec<'_>) -> Outcome<Process> {
+        self.create_at(self.processes, spec)
+    }
+
+    /// A process of this session, made and ready.
+    pub fn create_at(&mut self, factory: Factory, spec: &Spec<'_>) -> Outcome<Process> {
         let slot = self.slots.take().ok_or(Error::TableFull)?;
-        self.processes.create(slot, spec)?;
+        factory.create(slot, spec)?;
         Ok(Process { slot })
     }
 
@@ -107,7 +115,7 @@ impl Bench {
 }
 
 /// A session on what is registered under `name`, as soon as it is.
-fn open(manager: &Manager, name: &str, slot: u32) -> Outcome<Factory> {
+pub fn open(manager: &Manager, name: &str, slot: u32) -> Outcome<(Session, Factory)> {
     loop {
         let opened = manager.open(&Open {
             name: Name::new(name),
@@ -117,7 +125,10 @@ fn open(manager: &Manager, name: &str, slot: u32) -> Outcome<Factory> {
         match opened {
             Err(Error::NotFound) => sel4::r#yield(),
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(Factory::new(cap::Endpoint::from_bits(leaf(slot)))),
+            Ok(session) => {
+                let factory = Factory::new(cap::Endpoint::from_bits(leaf(slot)));
+                return Ok((session, factory));
+            }
         }
     }
 }

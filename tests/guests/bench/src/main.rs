@@ -14,6 +14,7 @@ extern crate alloc;
 mod by_hand;
 mod core_costs;
 mod host;
+mod lives;
 mod server;
 
 use host::Bench;
@@ -21,7 +22,7 @@ use sel4_microkit::{Handler, NullHandler, panicking, protection_domain};
 use xos_test_kit::Outcome;
 
 /// What is measured, area by area.
-const AREAS: &[fn(&mut Bench) -> Outcome] = &[core_costs::measure];
+const AREAS: &[fn(&mut Bench) -> Outcome] = &[core_costs::measure, lives::measure];
 
 #[protection_domain(heap_size = 256 * 1024)]
 fn init() -> impl Handler {
