@@ -178,9 +178,6 @@ impl Manager<'_> {
         while let Some(dependent) = self.dependent(index) {
             self.end(m, dependent);
         }
-        // What is gone when this request is answered need not be stopped before: whatever it tries
-        // meanwhile, it loses one capability after another.
-        let stays = self.ics[index].arena.pages() > INLINE_PAGES;
         let answers = self.ics[index].answers || self.stop(m, index, true);
         self.end_bonds(m, index, false);
         while let Some(region) = self
