@@ -445,6 +445,7 @@ fn what_depends_on_an_ic_that_has_ended_ends_with_it() {
         pages: 2,
         memory: 0,
         parts_radix: 1,
+        runs: false,
     };
     let inner = w.create_within(TWO, within).unwrap().id;
     w.on_id(ONE, Op::Ended, app).unwrap();

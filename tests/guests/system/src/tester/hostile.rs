@@ -161,6 +161,7 @@ pub fn a_factory_charges_nobody_who_has_not_asked_it(t: &mut Tester) -> Outcome 
         pages: 2,
         memory: 0,
         parts_radix: 1,
+        runs: false,
     };
     let answer = ask(rogue, Op::CreateWithin, within.words())?;
     check_eq!(answer.err(), Some(Error::NoConsent))?;
