@@ -275,7 +275,7 @@ pub const EXECUTED: &[Executed] = &[
     },
     Executed {
         name: "linux::debians_busybox_runs_a_pipeline_and_its_status_is_the_shells",
-        line: "sh -c 'echo hello | cat; ls -d /bin /tmp; exit 3'",
+        line: "sh -c 'echo hello | cat; ls -1 -d /bin /tmp; exit 3'",
         addition: None,
         output: "hello\n/bin\n/tmp\n",
         status: 3,
@@ -292,9 +292,9 @@ pub const EXECUTED: &[Executed] = &[
     },
     Executed {
         name: "linux::a_program_that_dies_by_a_signal_has_the_status_that_shells_give_it",
-        line: "sh -c 'kill -SEGV $$'",
+        line: "sh -c \"sh -c 'kill -SEGV \\$\\$'; exit \\$?\"",
         addition: None,
-        output: "",
+        output: "Segmentation fault (core dumped)\n",
         status: 139,
         log: "sh ended with code 139",
     },
