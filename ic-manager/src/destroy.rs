@@ -18,6 +18,7 @@
 //! depends on what the IC, its factory or anybody else did to their own copies.
 //! Each step costs in proportion to what the IC itself had.
 
+use xos_protocol::supervisor::boot;
 use xos_protocol::{Error, IcId, IcState, Result};
 
 use crate::Manager;
@@ -44,7 +45,13 @@ const CLEAN_BITS: u8 = 18;
 
 impl Manager<'_> {
     /// Destroys an IC that the caller answers for. Answers whether its memory is back already.
+    ///
+    /// A boot domain cannot be destroyed, but the supervisor can have it crash: what it had goes as after
+    /// any crash of its own, and it is started again.
     pub(crate) fn destroy<M: Machine>(&mut self, m: &mut M, caller: u32, id: IcId) -> Result<bool> {
+        if self.ics[caller].supervisor && self.known(id).is_ok_and(|index| self.ics[index].domain) {
+            return self.bring_down(m, id.index()).map(|()| false);
+        }
         let index = self.subordinate(caller, id)?;
         self.ics[index].quiet = self.ics[index].creator.is(caller);
         self.end(m, index);
@@ -54,6 +61,15 @@ impl Manager<'_> {
             self.ics[index].quiet = false;
         }
         Ok(back)
+    }
+
+    fn bring_down<M: Machine>(&mut self, m: &mut M, domain: u32) -> Result<()> {
+        if self.ics[domain].crashed {
+            return Err(Error::BadState);
+        }
+        // The manager's own execution is the one that the kernel refuses to write to: it is running.
+        m.crash(pool::domain(domain, boot::DOMAIN_TCB))
+            .map_err(|_| Error::NotAllowed)
     }
 
     /// A half-made IC: nobody has heard of it.

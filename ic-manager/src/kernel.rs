@@ -254,6 +254,13 @@ impl Machine for Kernel {
             .map_err(refusal)
     }
 
+    fn crash(&mut self, tcb: Slot) -> Outcome {
+        // The first register is the instruction pointer, and at 0 nothing is mapped.
+        pooled::<cap_type::Tcb>(tcb)
+            .tcb_write_registers(true, 1, &mut UserContext::default())
+            .map_err(refusal)
+    }
+
     fn answer_caller(&mut self, tcb: Slot) -> Outcome {
         // It executes the root task's stub, which the manager's own address space has too: a few
         // instructions that take all from registers. That it is done shows as a fault.

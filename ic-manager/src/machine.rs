@@ -217,6 +217,9 @@ pub trait Machine {
     fn suspend(&mut self, tcb: Slot) -> Outcome;
     /// `seL4_TCB_Resume`.
     fn resume(&mut self, tcb: Slot) -> Outcome;
+    /// Makes a boot domain's execution crash, wherever it stands: it goes on at an address where nothing
+    /// is. Its supervisor does the rest.
+    fn crash(&mut self, tcb: Slot) -> Outcome;
     /// `seL4_TCB_Configure`, at the priority of apps.
     fn configure(&mut self, tcb: Slot, execution: &Execution) -> Outcome;
     /// Makes an execution whose CSpace and VSpace are about to go answer whoever waits for its reply,

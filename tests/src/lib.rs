@@ -54,6 +54,23 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$(stringify!($name)),*] };
 }
 
+/// The conformance suite, run against the factory that is registered under this name.
+macro_rules! conformance {
+    ($factory:literal) => {
+        Suite {
+            name: concat!("conformance_", $factory),
+            boots: Boots::System("tests/guests/conformance/conformance.system"),
+            cases: include!("../guests/conformance/cases.rs"),
+            programs: &["conformance-probe"],
+            limit: Duration::from_secs(120),
+            count_instructions: false,
+        }
+    };
+}
+
+/// File of the initial tree of a suite that has programs of its own: the suite's name.
+pub const SUITE_FILE: &str = "etc/suite";
+
 /// All suites.
 pub const SUITES: &[Suite] = &[
     Suite {
@@ -130,6 +147,9 @@ pub const SUITES: &[Suite] = &[
         limit: Duration::from_secs(60),
         count_instructions: false,
     },
+    // A line for each factory.
+    conformance!("process"),
+    conformance!("thread"),
 ];
 
 /// Suites that need virtual processors: they run on the vtx kernel, in a simulator that has VT-x.

@@ -29,7 +29,8 @@ pub enum Op {
     /// [`Grow`]: more untyped memory for an IC's arena. Reply: [`Created`] (pieces are the new ones).
     Grow,
     /// Word 0: [`IcId`]. Destroys it and all that depends on it. Reply: word 0 is 1 when its memory
-    /// is back already, 0 when the reaper is at it (an [`Event::Died`] follows).
+    /// is back already, 0 when the reaper is at it (an [`Event::Died`] follows). The supervisor may name a
+    /// boot domain other than the manager: it crashes, and is started again as after any crash.
     Destroy,
     /// Word 0: [`IcId`]. Stops its execution.
     Suspend,

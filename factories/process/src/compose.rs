@@ -127,7 +127,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::BadImage`] when the image does not fit into an address space, [`Error::OverBudget`] when it
-    /// needs more memory than can be counted.
+    /// needs more memory than can be counted, or than it may cost.
     pub fn new(program: &Program, wish: &Wish<'_>) -> Result<Self> {
         let info = !wish.info.is_default();
         let layout = Layout::new(program, wish.stack_pages).map_err(|_| Error::BadImage)?;
@@ -160,7 +160,9 @@ impl Plan {
                 let later = objects + more.div_ceil(NODE_SLOTS.into());
                 least + later.saturating_sub(memory - need)
             }
-            pages => pages.max(least),
+            // More than was allowed is not taken silently.
+            pages if pages < least => return Err(Error::OverBudget),
+            pages => pages,
         };
         Ok(Self {
             layout,

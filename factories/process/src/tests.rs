@@ -349,6 +349,20 @@ fn pages_come_when_they_are_touched_as_far_as_the_quota_goes() {
 }
 
 #[test]
+fn a_process_that_may_cost_less_than_its_image_takes_is_not_made() {
+    let file = image(&[TEXT, DATA], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    let spec = Spec {
+        memory: 2 * PAGE,
+        ..spec("hello")
+    };
+    assert_eq!(test.create(&spec), Err(Error::OverBudget));
+    assert_eq!((world.borrow().alive(), world.borrow().places()), (0, 1));
+}
+
+#[test]
 fn tables_for_what_is_touched_are_made_on_the_way() {
     let far = Header {
         memsz: 0x1_0000_0000,

@@ -350,6 +350,13 @@ impl Machine for Model {
         Ok(())
     }
 
+    fn crash(&mut self, tcb: Slot) -> Outcome {
+        self.step()?;
+        self.pool(tcb).ok_or(Refusal::Missing)?;
+        self.crashes.push_back(tcb / boot::DOMAIN_SLOTS);
+        Ok(())
+    }
+
     fn answer_caller(&mut self, tcb: Slot) -> Outcome {
         self.step()?;
         let cap = self.pool(tcb).ok_or(Refusal::Missing)?;

@@ -147,3 +147,27 @@ fn a_crash_of_nobody_is_acknowledged() {
     w.crash(4000);
     assert_eq!(w.m.disposed, [4000]);
 }
+
+#[test]
+fn the_supervisor_and_nobody_else_can_bring_a_boot_domain_down() {
+    let (mut w, session) = World::with_one();
+    let args = Create {
+        payer: Some(session),
+        place: 20,
+        ..BASIC
+    };
+    let id = w.create(ONE, args).unwrap().id;
+    let domain = w.id(ONE);
+    for other in [ONE, TWO, DRIVER] {
+        assert_eq!(w.destroy(other, domain), Err(Error::NotAllowed));
+    }
+    assert_eq!(w.destroy(MONITOR, domain), Ok(0));
+    // The domain crashes, which the manager hears from the root task as of any other crash.
+    assert_eq!(w.m.crashes, [ONE]);
+    w.manager.crashed(&mut w.m);
+    w.rest();
+    w.check();
+    assert_eq!(w.m.disposed, [ONE]);
+    assert_eq!(w.on_id(MONITOR, Op::Stat, id).unwrap_err(), Error::Gone);
+    assert_eq!(w.destroy(MONITOR, domain), Err(Error::Gone), "an old id");
+}

@@ -723,7 +723,7 @@ fn only_who_answers_for_an_ic_may_touch_it() {
         }
     }
     let domain = w.ask(TWO, Op::Ping.label(), [0; 4]).unwrap()[0];
-    for op in [Op::Destroy, Op::Suspend, Op::Resume] {
+    for op in [Op::Suspend, Op::Resume] {
         let result = w.on_id(MONITOR, op, IcId::from_word(domain));
         assert_eq!(result.unwrap_err(), Error::NotAllowed);
     }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What has to hold when somebody dies: the IC, its creator, its factory.
+
+use test_conformance::Ask;
+use xos::protocol::{Error as Why, Subject};
+use xos::region::Region;
+use xos::{ExitStatus, Result};
+use xos_test_kit::{Outcome, check, check_eq};
+
+use crate::lab::{Lab, Page, Specimen, code};
+use crate::tasks;
+
+/// Lets others run until something holds.
+#[track_caller]
+fn until(mut holds: impl FnMut() -> bool, what: &str) -> Outcome {
+    for _ in 0..20_000 {
+        if holds() {
+            return Ok(());
+        }
+        xos::thread::yield_now();
+    }
+    check!(false, "waited in vain until {what}")
+}
+
+pub fn an_ic_that_its_payer_destroys_is_gone_for_its_factory_too(lab: &Lab) -> Outcome {
+    let regions = [Region::new(1)?, Region::new(1)?];
+    let pages = [Page::new(&regions[0])?, Page::new(&regions[1])?];
+    let sibling = lab.launch_with(&pages[0], tasks::SPIN, 0)?;
+    for _ in 0..10 {
+        let ic = lab.launch_with(&pages[1], tasks::SPIN, 0)?;
+        pages[1].until_not(0, pages[1].get(0))?;
+        xos::manager().destroy(ic.id())?;
+        check!(ic.wait().is_err())?;
+        pages[0].until_not(0, pages[0].get(0))?;
+    }
+    pages[0].set(1, 1);
+    check_eq!(sibling.wait()?, code(0))?;
+    lab.still_works()
+}
+
+pub fn ics_end_with_their_creator(lab: &Lab) -> Outcome {
+    // This program ends with ICs in every state; the judge counts what the manager has afterwards.
+    for _ in 0..3 {
+        let region = Region::new(1)?;
+        let page = Page::new(&region)?;
+        let running = lab.launch_with(&page, tasks::SPIN, 0)?;
+        page.until_not(0, 0)?;
+        let suspended = lab.launch_with(&page, tasks::SPIN, 0)?;
+        suspended.ic().suspend()?;
+        let ended = lab.launch(tasks::RETURN, 0, 0)?;
+        let ready = lab.make(tasks::Task::NOTHING)?;
+        for ic in [running, suspended, ended, ready] {
+            leave(ic);
+        }
+        core::mem::forget(page);
+        core::mem::forget(region);
+    }
+    Ok(())
+}
+
+/// Forgets an IC without ending it.
+fn leave(ic: Specimen) {
+    match ic {
+        Specimen::Created(ic) => ic.leave(),
+        Specimen::Within(thread) => drop(thread),
+    }
+}
+
+pub fn who_waits_for_an_ic_that_the_supervisor_destroys_is_told(lab: &Lab) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    for _ in 0..3 {
+        let ic = lab.launch_with(&page, tasks::SPIN, 0)?;
+        page.until_not(0, page.get(0))?;
+        lab.ask_soon(Ask::DestroySoon, Some(ic.id()));
+        check_eq!(waited(ic)?, ExitStatus::Killed)?;
+    }
+    lab.still_works()
+}
+
+/// Waits; somebody who was told that it is gone knows that it was killed.
+fn waited(ic: Specimen) -> Outcome<ExitStatus> {
+    let ended: Result<ExitStatus> = ic.ic().wait();
+    match ended {
+        Err(error) if error.why == Why::Gone => Ok(ExitStatus::Killed),
+        ended => Ok(ended?),
+    }
+}
+
+pub fn when_the_factory_dies_who_waits_gets_an_error_and_goes_on(lab: &Lab) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    let ic = lab.launch_with(&page, tasks::SPIN, 0)?;
+    page.until_not(0, 0)?;
+    lab.ask_soon(Ask::EndFactorySoon, None);
+    let waited = ic.ic().wait().map_err(|error| error.why);
+    check!(
+        matches!(waited, Err(Why::ServerDied | Why::Gone)),
+        "who waited got {waited:?}"
+    )?;
+    // The old session is gone, and says so.
+    until(
+        || lab.factory.describe().is_err(),
+        "the old session is closed",
+    )?;
+    leave(ic);
+    lab.reopen()?.still_works()
+}
+
+pub fn when_the_factory_dies_its_ics_go_as_its_registration_says(lab: &Lab) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    let ic = lab.launch_with(&page, tasks::SPIN, 0)?;
+    let id = ic.id();
+    page.until_not(0, 0)?;
+    lab.ask(Ask::EndFactory, None);
+    // None of the factories here has a successor for its ICs.
+    until(
+        || xos::manager().stat(Subject::Ic(id)) == Err(Why::Gone),
+        "the IC is gone",
+    )?;
+    let count = page.get(0);
+    (0..20).for_each(|_| xos::thread::yield_now());
+    check_eq!(page.get(0), count)?;
+    leave(ic);
+    lab.reopen()?.still_works()
+}
+
+pub fn a_factory_that_was_restarted_serves_again(lab: &Lab) -> Outcome {
+    // While it is asked for something all the time.
+    lab.ask_soon(Ask::EndFactorySoon, None);
+    let mut lives = 0;
+    while let Ok(status) = lab.run(tasks::RETURN, 3, 0) {
+        check!(status == code(3) || status == ExitStatus::Killed)?;
+        lives += 1;
+        check!(lives < 100_000, "it does not die")?;
+    }
+    let lab = lab.reopen()?;
+    for _ in 0..20 {
+        check_eq!(lab.run(tasks::RETURN, 4, 0)?, code(4))?;
+    }
+    Ok(())
+}

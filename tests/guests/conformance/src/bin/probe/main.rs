@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The examiner and the probe of the conformance suite: one program, because some kinds of IC execute
+//! what their creator is made of.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `lab` | making ICs of the factory under test, whichever kind they are |
+//! | `tasks` | what a probe does in one |
+//! | `claims` | for each value of the contract, the probes that it has to pass |
+//! | `life`, `attacks`, `deaths` | what has to hold whatever the contract says |
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod attacks;
+mod claims;
+mod deaths;
+mod lab;
+mod life;
+mod tasks;
+
+use lab::Lab;
+use test_conformance::{Board, DO, EXAMINE, EXAMINERS_BOARD, WARM_UP};
+use xos_test_kit::{Failure, Outcome, check};
+
+xos::main!(main, heap = 512 * 1024);
+
+fn main() -> i32 {
+    let mut args = xos::args().skip(1);
+    match args.next() {
+        Some(DO) => {
+            let mut number = || args.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let task = tasks::Task {
+                what: number(),
+                a: number(),
+                b: number(),
+            };
+            task.perform()
+        }
+        Some(EXAMINE) => {
+            let factory = args.next().unwrap_or_default();
+            let outcome = examine(factory, args.next().unwrap_or_default());
+            match outcome {
+                Ok(()) => 0,
+                Err(failure) => {
+                    // SAFETY: the judge mapped a board there, for as long as this program lives.
+                    unsafe { Board::at(EXAMINERS_BOARD) }.fail(failure.reason());
+                    1
+                }
+            }
+        }
+        _ => 2,
+    }
+}
+
+type Check = fn(&Lab) -> Outcome;
+
+fn examine(factory: &'static str, case: &str) -> Outcome {
+    use attacks::*;
+    use claims::*;
+    use deaths::*;
+    use life::*;
+    macro_rules! cases {
+        ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as Check)),*] };
+    }
+    let cases: &[(&str, Check)] = include!("../../../cases.rs");
+    let lab = Lab::open(factory)?;
+    if case == WARM_UP {
+        return check!(lab.run(tasks::RETURN, 0, 0)? == lab::code(0));
+    }
+    match cases.iter().find(|(name, _)| *name == case) {
+        Some((_, check)) => check(&lab),
+        None => Err(Failure::new(format_args!("no case is called {case}"))),
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The process factory, plugged into the machine under the name of its domain.
+#![no_std]
+#![no_main]
+
+#[path = "../../../../../factories/process/src/machine.rs"]
+mod machine;
+
+use machine::Machine;
+use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::files::Files;
+use sel4::cap;
+use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use spin::Mutex;
+use xos_server::client::Console;
+use xos_server::factory::FactoryServer;
+use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share, Successor};
+use xos_server::protocol::{Result, Subject};
+use xos_server::{Manager, Space, serve};
+
+/// Heap, in bytes. Nothing allocates, but libraries could.
+const HEAP_SIZE: usize = 8 * 1024;
+
+const MANAGER: Manager = Manager::new(endpoint(0));
+const CONSOLE: Console = Console::new(endpoint(1));
+
+const fn endpoint(id: u64) -> cap::Endpoint {
+    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
+}
+
+/// As in the factory itself.
+const WINDOW_TABLE: u64 = 0x6100_0000_0000;
+const WINDOW: u64 = WINDOW_TABLE + PAGE;
+
+type Server = FactoryServer<ProcessFactory<'static, Machine>, MAX_PROCESSES>;
+
+/// In a static because of its size; taken once.
+static SERVER: Mutex<Server> = {
+    let [staging, scratch] = ROOT_SLOTS_OF_PROGRAM;
+    // SAFETY: nothing else uses the addresses around `WINDOW`.
+    let machine = unsafe { Machine::new(WINDOW, staging, scratch, CONSOLE) };
+    let factory = ProcessFactory::new(machine, MANAGER);
+    Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
+};
+
+fn make_window() -> Result<()> {
+    let region = MANAGER.region_create(&RegionCreate {
+        payer: None,
+        pages: 1,
+        large: false,
+        place: 0,
+    })?;
+    MANAGER.share(&Share {
+        region,
+        target: Subject::Myself,
+        address: WINDOW_TABLE,
+        rights: Rights::RW,
+    })
+}
+
+#[protection_domain(heap_size = HEAP_SIZE)]
+fn init() -> NullHandler {
+    let start = memory_region_symbol!(files: *mut u8);
+    let length = *var!(files_len: usize = 0);
+    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
+    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    let mut server = SERVER.lock();
+    if let Ok(files) = Files::new(archive) {
+        server.factory().set_files(files);
+    }
+    make_window().expect("a window");
+    let name = sel4_microkit::pd_name().unwrap_or_default();
+    server.register(name, Successor::None).expect("a name");
+    serve(&mut *server)
+}
