@@ -150,6 +150,14 @@ pub const SUITES: &[Suite] = &[
     // A line for each factory.
     conformance!("process"),
     conformance!("thread"),
+    Suite {
+        name: "mutants",
+        boots: Boots::System("tests/guests/mutants/mutants.system"),
+        cases: include!("../guests/mutants/cases.rs"),
+        programs: &["conformance-probe"],
+        limit: Duration::from_secs(240),
+        count_instructions: false,
+    },
 ];
 
 /// Suites that need virtual processors: they run on the vtx kernel, in a simulator that has VT-x.

@@ -313,6 +313,8 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
             Fault::VmFault(fault) if fault.inner().get_FSR() & PRESENT == 0 => {
                 match self.supply(ic, fault.inner().get_Addr()) {
                     Ok(()) => Fate::Retry,
+                    // Its parts have vanished: somebody ended it at this moment.
+                    Err(Error::Kernel | Error::Gone) => Fate::Ends(ExitStatus::Killed),
                     Err(_) => Fate::Ends(ExitStatus::Fault(report)),
                 }
             }

@@ -38,6 +38,8 @@ pub struct Judge {
     slots: Slots,
     /// Root slot of the session with the nursery.
     nursery: Option<u32>,
+    /// What is done when a factory's steps are to be counted, and no more.
+    pub begin_or_end: fn(bool) -> Outcome,
 }
 
 impl Judge {
@@ -52,6 +54,7 @@ impl Judge {
             timer: Timer::new(TIMER.endpoint()),
             slots: Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
             nursery: None,
+            begin_or_end: |_| check!(false, "the factory under test is no mutant"),
         }
     }
 
@@ -270,6 +273,8 @@ impl Judge {
             Ask::Destroy | Ask::DestroySoon => {
                 self.manager.destroy(IcId::from_word(argument))?;
             }
+            // Only where the factory under test is a mutant.
+            Ask::Begin | Ask::End => return (self.begin_or_end)(ask == Ask::Begin),
         }
         Ok(())
     }

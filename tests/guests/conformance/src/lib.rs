@@ -29,6 +29,10 @@ pub const FACTORY_FILE: &str = "etc/suite";
 pub const EXAMINE: &str = "examine";
 /// An examiner's case that is none: it has one IC made.
 pub const WARM_UP: &str = "warm_up";
+/// The same: a life whose steps count, beside a sibling.
+pub const LIFE: &str = "a_life";
+/// The same when nobody dies.
+pub const WHOLE_LIFE: &str = "a_whole_life";
 /// First argument of a probe. The others: what it does and two numbers.
 pub const DO: &str = "do";
 
@@ -49,6 +53,10 @@ pub enum Ask {
     Destroy,
     /// The same, once the examiner has had time to block.
     DestroySoon,
+    /// From here on, the factory's steps count.
+    Begin,
+    /// They do no more.
+    End,
 }
 
 impl Ask {
@@ -59,6 +67,8 @@ impl Ask {
             Self::EndFactorySoon,
             Self::Destroy,
             Self::DestroySoon,
+            Self::Begin,
+            Self::End,
         ]
         .into_iter()
         .find(|ask| *ask as u64 == number)
@@ -133,6 +143,62 @@ impl Board {
     }
 }
 
+/// A way in which a factory may be broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Defect {
+    /// What is wrong: the name of the case of the mutants' suite too.
+    pub name: &'static str,
+    /// The factory that has it when it is told.
+    pub factory: &'static str,
+    /// The case of the conformance suite that has to fail then.
+    pub case: &'static str,
+}
+
+/// The mutant of the process factory.
+pub const PROCESS: &str = "mutant_process";
+/// The mutant of the thread factory.
+pub const THREAD: &str = "mutant_thread";
+
+macro_rules! defects {
+    ($($name:ident: $factory:ident, $case:ident;)*) => {
+        /// All defects; a defect's number is its position plus 1.
+        pub const DEFECTS: &[Defect] = &[$(Defect {
+            name: stringify!($name),
+            factory: $factory,
+            case: stringify!($case),
+        }),*];
+    };
+}
+
+defects! {
+    code_is_mapped_writable: PROCESS, what_it_promises_of_memory_holds;
+    a_page_of_the_factory_is_mapped_in_every_ic: PROCESS, no_address_beyond_its_memory_can_be_read;
+    a_page_is_used_again_without_being_cleared: PROCESS, no_byte_of_a_dead_ic_is_seen_in_a_new_one;
+    private_memory_is_promised_and_the_creators_is_given: THREAD, what_it_promises_of_memory_holds;
+    the_creators_memory_is_promised_and_private_is_given: PROCESS, what_it_promises_of_memory_holds;
+    an_execution_is_among_an_ics_capabilities: PROCESS, what_it_promises_of_capabilities_holds;
+    a_frame_is_among_an_ics_capabilities: PROCESS, no_kernel_object_can_be_invoked_through_any_cptr;
+    own_capabilities_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_capabilities_holds;
+    the_creators_capabilities_are_promised_and_own_are_given: PROCESS, what_it_promises_of_capabilities_holds;
+    no_names_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_names_holds;
+    the_creators_names_are_promised_and_none_are_given: PROCESS, what_it_promises_of_names_holds;
+    linux_system_calls_are_answered: PROCESS, what_it_promises_of_the_kernel_interface_holds;
+    the_limit_of_memory_is_ignored: PROCESS, what_it_promises_of_the_memory_quota_holds;
+    ics_run_at_a_lower_priority: PROCESS, what_it_promises_of_the_processor_holds;
+    a_fault_is_reported_as_an_exit: PROCESS, what_it_promises_of_faults_holds;
+    a_fault_ends_a_sibling_as_well: PROCESS, what_it_promises_of_faults_holds;
+    a_fault_ends_the_factory: PROCESS, what_it_promises_of_faults_holds;
+    containment_is_promised_and_the_creators_memory_is_open: THREAD, what_it_promises_of_faults_holds;
+    open_memory_is_promised_and_faults_are_contained: PROCESS, what_it_promises_of_faults_holds;
+    memory_stays_when_an_ic_is_destroyed: PROCESS, what_it_promises_of_teardown_holds;
+    all_ics_have_a_channel_in_common: PROCESS, what_it_promises_of_channels_holds;
+    granted_channels_are_promised_and_memory_is_shared: THREAD, what_it_promises_of_channels_holds;
+    channels_through_memory_are_promised_and_there_are_none: PROCESS, what_it_promises_of_channels_holds;
+    a_message_ends_the_factory: PROCESS, no_message_harms_the_factory;
+    a_refusal_by_the_manager_ends_the_factory: PROCESS, running_out_of_ics_is_an_error_that_passes;
+    a_value_is_promised_that_has_no_probe: PROCESS, every_value_of_its_contract_has_a_probe;
+}
+
 /// What the judge tells a factory that is broken on purpose, and hears from it: a page that system
 /// descriptions map in both.
 #[repr(C)]
@@ -153,6 +219,33 @@ pub struct Knob {
 const KNOB: u64 = 0x1000_0000;
 
 impl Knob {
+    /// The defect that is on.
+    pub fn defect(&self) -> &'static str {
+        let number = self.defect.load(SeqCst) as usize;
+        match DEFECTS.get(number.wrapping_sub(1)) {
+            Some(defect) => defect.name,
+            None => "",
+        }
+    }
+
+    /// A factory begins a step: an entry into the kernel. Between two of them nobody sees anything of it,
+    /// so that whatever happens to it between the same two is the same.
+    ///
+    /// # Panics
+    /// If it is to crash at this step.
+    pub fn step(&self) {
+        let taken = self.taken.fetch_add(1, SeqCst) + 1;
+        if taken != self.step.load(SeqCst) {
+            return;
+        }
+        assert!(self.deed.load(SeqCst) != 1, "told to crash at step {taken}");
+        self.standing.store(1, SeqCst);
+        while self.deed.load(SeqCst) != 2 {
+            sel4::r#yield();
+        }
+        self.standing.store(0, SeqCst);
+    }
+
     /// The page of this domain.
     ///
     /// # Safety

@@ -71,7 +71,9 @@ fn claims(contract: &Contract) -> Claims {
         Cpu::OwnPriority => ("own priority", &[]),
     };
     let fault_containment: (_, &[_]) = match fault_containment {
-        FaultContainment::Itself => ("itself", probes! { every_fault_ends_it_alone_and_is_reported }),
+        FaultContainment::Itself => ("itself", probes! {
+            every_fault_ends_it_alone_and_is_reported, what_it_wrote_before_it_died_is_gone,
+        }),
         FaultContainment::CreatorsMemory => ("itself, but creator's memory is open to it", probes! {
             every_fault_ends_it_alone_and_is_reported, what_it_wrote_before_it_died_stays,
         }),
@@ -431,11 +433,20 @@ fn every_fault_ends_it_alone_and_is_reported(lab: &Lab) -> Outcome {
     lab.still_works()
 }
 
+fn what_it_wrote_before_it_died_is_gone(lab: &Lab) -> Outcome {
+    check_eq!(written_before_death(lab)?, 0x2222)
+}
+
 fn what_it_wrote_before_it_died_stays(lab: &Lab) -> Outcome {
+    check_eq!(written_before_death(lab)?, 0x5555)
+}
+
+/// What this program's secret word is after an IC has written 0x5555 to its own and died.
+fn written_before_death(lab: &Lab) -> Outcome<u64> {
     SECRET_WORD.store(0x2222, SeqCst);
     let status = lab.run(tasks::WRITE_AND_FAULT, 0x5555, 0)?;
     check_eq!(kind(status), Some(FaultKind::Read(0)))?;
-    check_eq!(SECRET_WORD.load(SeqCst), 0x5555)
+    Ok(SECRET_WORD.load(SeqCst))
 }
 
 // Teardown.

@@ -141,3 +141,38 @@ pub fn a_factory_that_was_restarted_serves_again(lab: &Lab) -> Outcome {
     }
     Ok(())
 }
+
+/// The life of an IC from its creation to its end, beside a sibling. Somebody may die at any step of the
+/// factory's: then this program is told so in clear words, or nothing at all happens to it.
+pub fn a_life(lab: &Lab, whole: bool) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    let sibling = lab.launch_with(&page, tasks::SPIN, 0)?;
+    page.until_not(0, 0)?;
+    lab.ask(Ask::Begin, None);
+    let ended = lab.small_life();
+    lab.ask(Ask::End, None);
+    check!(
+        !whole || ended == Ok(code(0)),
+        "nobody died, and the IC came to {ended:?}"
+    )?;
+    match ended {
+        Ok(status) => check!(
+            status == code(0) || status == ExitStatus::Killed,
+            "the IC {status}"
+        )?,
+        Err(why) => check!(
+            matches!(
+                why,
+                Why::Gone | Why::ServerDied | Why::Kernel | Why::NotFound | Why::BadState
+            ),
+            "who asked for it was told {why:?}"
+        )?,
+    }
+    // Whoever is left goes on.
+    let lab = lab.reopen()?;
+    lab.still_works()?;
+    page.set(1, 1);
+    let _ = waited(sibling);
+    Ok(())
+}

@@ -21,6 +21,8 @@ use crate::tasks::{Task, What};
 pub const PAGE_OF_PROBE: u64 = 0x5800_0000_0000;
 /// Bytes that an IC may cost in all.
 pub const MEMORY: MiB = MiB(1);
+/// A program that takes little: few steps make it.
+const SMALL: &str = "hello";
 /// Turns within which something happens that does not depend on what other ICs compute.
 const PATIENCE: u32 = 20_000;
 
@@ -111,6 +113,16 @@ impl Lab {
     /// Has an IC do this, and tells how it ended.
     pub fn run(&self, what: What, a: u64, b: u64) -> Outcome<ExitStatus> {
         self.launch(what, a, b)?.wait()
+    }
+
+    /// Has a small program live from beginning to end: why it could not be made or waited for.
+    pub fn small_life(&self) -> Result<ExitStatus, Why> {
+        let life = || {
+            let ic = self.factory.create(&Spec::image(SMALL))?;
+            ic.start()?;
+            ic.wait()
+        };
+        life().map_err(|error: xos::Error| error.why)
     }
 
     /// Checks that the factory still does what it is there for.

@@ -21,8 +21,8 @@ mod life;
 mod tasks;
 
 use lab::Lab;
-use test_conformance::{Board, DO, EXAMINE, EXAMINERS_BOARD, WARM_UP};
-use xos_test_kit::{Failure, Outcome, check};
+use test_conformance::{Board, DO, EXAMINE, EXAMINERS_BOARD, LIFE, WARM_UP, WHOLE_LIFE};
+use xos_test_kit::{Failure, Outcome, check_eq};
 
 xos::main!(main, heap = 512 * 1024);
 
@@ -67,7 +67,10 @@ fn examine(factory: &'static str, case: &str) -> Outcome {
     let cases: &[(&str, Check)] = include!("../../../cases.rs");
     let lab = Lab::open(factory)?;
     if case == WARM_UP {
-        return check!(lab.run(tasks::RETURN, 0, 0)? == lab::code(0));
+        return check_eq!(lab.run(tasks::RETURN, 0, 0)?, lab::code(0));
+    }
+    if case == LIFE || case == WHOLE_LIFE {
+        return deaths::a_life(&lab, case == WHOLE_LIFE);
     }
     match cases.iter().find(|(name, _)| *name == case) {
         Some((_, check)) => check(&lab),

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The process factory, plugged into the machine under the name of its domain.
+//! The process factory, broken on purpose: with the defect that its knob names, and taking its steps one
+//! by one where it is told. With none, it is the process factory under the name of its domain.
 #![no_std]
 #![no_main]
 
-#[path = "../../../../../factories/process/src/machine.rs"]
+mod broken;
+#[path = "../../../../../../factories/process/src/machine.rs"]
 mod machine;
+mod stepping;
 
+use broken::Broken;
 use machine::Machine;
 use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
+use stepping::{Stepping, SteppingPort};
 use xos_server::client::Console;
 use xos_server::factory::FactoryServer;
 use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share, Successor};
@@ -21,7 +26,7 @@ use xos_server::{Manager, Space, serve};
 /// Heap, in bytes. Nothing allocates, but libraries could.
 const HEAP_SIZE: usize = 8 * 1024;
 
-const MANAGER: Manager = Manager::new(endpoint(0));
+const MANAGER: Manager<SteppingPort> = Manager::new(SteppingPort(endpoint(0)));
 const CONSOLE: Console = Console::new(endpoint(1));
 
 const fn endpoint(id: u64) -> cap::Endpoint {
@@ -32,28 +37,33 @@ const fn endpoint(id: u64) -> cap::Endpoint {
 const WINDOW_TABLE: u64 = 0x6100_0000_0000;
 const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
-type Server = FactoryServer<ProcessFactory<'static, Machine>, MAX_PROCESSES>;
+type Processes = ProcessFactory<'static, Stepping, SteppingPort>;
+type Server = FactoryServer<Broken, MAX_PROCESSES, SteppingPort>;
 
 /// In a static because of its size; taken once.
 static SERVER: Mutex<Server> = {
     let [staging, scratch] = ROOT_SLOTS_OF_PROGRAM;
     // SAFETY: nothing else uses the addresses around `WINDOW`.
     let machine = unsafe { Machine::new(WINDOW, staging, scratch, CONSOLE) };
-    let factory = ProcessFactory::new(machine, MANAGER);
-    Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
+    let factory = ProcessFactory::new(Stepping(machine), MANAGER);
+    Mutex::new(FactoryServer::new(
+        Broken::new(factory),
+        MANAGER,
+        Space::DOMAIN,
+    ))
 };
 
-fn make_window() -> Result<()> {
+fn region(address: u64, place: u32) -> Result<()> {
     let region = MANAGER.region_create(&RegionCreate {
         payer: None,
         pages: 1,
         large: false,
-        place: 0,
+        place,
     })?;
     MANAGER.share(&Share {
         region,
         target: Subject::Myself,
-        address: WINDOW_TABLE,
+        address,
         rights: Rights::RW,
     })
 }
@@ -66,9 +76,9 @@ fn init() -> NullHandler {
     let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
     let mut server = SERVER.lock();
     if let Ok(files) = Files::new(archive) {
-        server.factory().set_files(files);
+        server.factory().processes.set_files(files);
     }
-    make_window().expect("a window");
+    region(WINDOW_TABLE, 0).expect("a window");
     let name = sel4_microkit::pd_name().unwrap_or_default();
     server.register(name, Successor::None).expect("a name");
     serve(&mut *server)
