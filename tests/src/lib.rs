@@ -62,14 +62,12 @@ macro_rules! conformance {
             boots: Boots::System("tests/guests/conformance/conformance.system"),
             cases: include!("../guests/conformance/cases.rs"),
             programs: &["conformance-probe"],
+            files: &[("etc/factory", $factory)],
             limit: Duration::from_secs(120),
             count_instructions: false,
         }
     };
 }
-
-/// File of the initial tree of a suite that has programs of its own: the suite's name.
-pub const SUITE_FILE: &str = "etc/suite";
 
 /// All suites.
 pub const SUITES: &[Suite] = &[
@@ -151,10 +149,20 @@ pub const SUITES: &[Suite] = &[
     conformance!("process"),
     conformance!("thread"),
     Suite {
+        name: "restarts",
+        boots: Boots::System("tests/guests/conformance/restarts.system"),
+        cases: include!("../guests/conformance/restarts.rs"),
+        programs: &["conformance-probe"],
+        files: &[],
+        limit: Duration::from_secs(120),
+        count_instructions: false,
+    },
+    Suite {
         name: "mutants",
         boots: Boots::System("tests/guests/mutants/mutants.system"),
         cases: include!("../guests/mutants/cases.rs"),
         programs: &["conformance-probe"],
+        files: &[],
         limit: Duration::from_secs(240),
         count_instructions: false,
     },

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use xos_image::console::Frame;
-use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceKind};
+use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceInfo, ServiceKind};
 use xos_protocol::{Error, ExitStatus, IcId};
 
 use crate::command::{Command, CommandError, HELP, commands};
@@ -463,10 +463,25 @@ impl<S: System> Shell<S> {
                 lines.push(line);
             }
         }
-        Ok(lines
+        let mut text: String = lines
             .iter()
             .map(|(title, text)| format!("{title:<8} {text}\n"))
-            .collect())
+            .collect();
+        // Its kind is the name of the factory that made it, if one did.
+        let services = self
+            .system
+            .services()
+            .map_err(Failure::of("list services"))?;
+        let factory = |s: &&ServiceInfo| s.kind == ServiceKind::Factory && s.name == ic.kind;
+        if let Some(factory) = services.iter().find(factory)
+            && let Ok(contract) = self.system.contract(factory.name.as_str())
+        {
+            text += "contract\n";
+            for line in contract.to_string().lines() {
+                text += &format!("  {line}\n");
+            }
+        }
+        Ok(text)
     }
 
     /// Shows the demonstration.

@@ -253,6 +253,14 @@ fn stat_shows_whom_an_ic_has_to_do_with_once_each() {
 }
 
 #[test]
+fn stat_shows_what_the_factory_of_an_ic_promises() {
+    let (output, ..) = run("stat 12");
+    let contract = output.split_once("contract\n").unwrap().1;
+    assert!(contract.starts_with("  memory             private\n"));
+    assert_eq!(contract.lines().count(), 9);
+}
+
+#[test]
 fn factories_show_one_line_for_each_dimension_of_the_contract() {
     let (output, ..) = run("factories");
     assert!(output.starts_with("process (isolation context 7)\n  memory             private\n"));

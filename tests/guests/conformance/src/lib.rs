@@ -23,8 +23,8 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 pub const PROBE: &str = "conformance-probe";
 /// The factory that makes examiners.
 pub const NURSERY: &str = "nursery";
-/// The file of the initial tree that names the factory under test, behind `conformance_`.
-pub const FACTORY_FILE: &str = "etc/suite";
+/// The file of the initial tree that names the factory under test.
+pub const FACTORY_FILE: &str = "etc/factory";
 /// First argument of an examiner. The others: the factory, the case.
 pub const EXAMINE: &str = "examine";
 /// An examiner's case that is none: it has one IC made.
@@ -33,6 +33,10 @@ pub const WARM_UP: &str = "warm_up";
 pub const LIFE: &str = "a_life";
 /// The same when nobody dies.
 pub const WHOLE_LIFE: &str = "a_whole_life";
+/// The same: it blocks on the driver that is named in the factory's place.
+pub const BLOCKED: &str = "blocked";
+/// The same: it keeps all servers busy.
+pub const LOAD: &str = "load";
 /// First argument of a probe. The others: what it does and two numbers.
 pub const DO: &str = "do";
 

@@ -27,10 +27,9 @@ const CASES: &[Case<Context>] = include!("../../cases.rs");
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
-    let factory = file(FACTORY_FILE).and_then(|suite| suite.strip_prefix("conformance_"));
     let mut context = Context {
         judge: Judge::new(),
-        factory: factory.unwrap_or_default(),
+        factory: file(FACTORY_FILE).unwrap_or_default(),
     };
     warm_up(&mut context);
     let passed = xos_test_kit::run(CASES, &mut context, &mut Screen);

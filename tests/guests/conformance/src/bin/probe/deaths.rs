@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What has to hold when somebody dies: the IC, its creator, its factory.
 
+use core::time::Duration;
+
 use test_conformance::Ask;
-use xos::protocol::{Error as Why, Subject};
+use xos::protocol::wire::MAX_WORDS;
+use xos::protocol::{Error as Why, Subject, console};
 use xos::region::Region;
 use xos::{ExitStatus, Result};
 use xos_test_kit::{Outcome, check, check_eq};
 
 use crate::lab::{Lab, Page, Specimen, code};
 use crate::tasks;
+
+/// Rounds of load while servers die.
+const LOADS: u32 = 400;
 
 /// Lets others run until something holds.
 #[track_caller]
@@ -174,5 +180,65 @@ pub fn a_life(lab: &Lab, whole: bool) -> Outcome {
     lab.still_works()?;
     page.set(1, 1);
     let _ = waited(sibling);
+    Ok(())
+}
+
+/// Blocks on a driver that is brought down meanwhile: it is told so, and the driver serves it again.
+pub fn blocked(server: &str) -> Outcome {
+    let why = match server {
+        "timer" => xos::timer::sleep(Duration::from_secs(1000)).map_err(|error| error.why),
+        _ => {
+            let console = xos::service::open(server)?;
+            let mut message = [0; MAX_WORDS];
+            // Waits for at least a byte.
+            message[..2].copy_from_slice(&[1, 1]);
+            let read = console.exchange(console::Op::Read.label(), &mut message, 2);
+            read.map(drop).map_err(|error| error.why)
+        }
+    };
+    check!(
+        matches!(why, Err(Why::ServerDied | Why::Gone)),
+        "who was blocked got {why:?}"
+    )?;
+    until(
+        || xos::service::open(server).is_ok(),
+        "it is registered again",
+    )?;
+    xos::println!("after the death of {server}");
+    until(|| xos::timer::now().is_ok(), "there is time")
+}
+
+/// Refusals that say clearly that a server is not there.
+fn is_clear(why: Why) -> bool {
+    matches!(
+        why,
+        Why::ServerDied | Why::Gone | Why::NotFound | Why::BadState
+    )
+}
+
+/// Lives of both kinds, words on the console and looks at the clock, while all servers die now and then.
+pub fn load() -> Outcome {
+    for round in 0..LOADS {
+        for name in ["process", "thread"] {
+            let lived = Lab::open(name).and_then(|lab| lab.run(tasks::RETURN, 9, 0));
+            // Why it could not is told in words by the failure; here it is enough that nobody hangs and that
+            // nothing wrong comes.
+            if let Ok(status) = lived {
+                check!(
+                    status == code(9) || status == ExitStatus::Killed,
+                    "it {status}"
+                )?;
+            }
+        }
+        xos::println!("round {round}");
+        if let Err(error) = xos::timer::now() {
+            check!(is_clear(error.why), "the timer says {error}")?;
+        }
+        xos::thread::yield_now();
+    }
+    for name in ["process", "thread"] {
+        until(|| Lab::open(name).is_ok(), "the factory is there again")?;
+        Lab::open(name)?.still_works()?;
+    }
     Ok(())
 }

@@ -144,7 +144,7 @@ pub fn requests_that_make_no_sense_are_refused(lab: &Lab) -> Outcome {
         check_eq!(why(Spec::image("nothing of this name")), Err(Why::NoImage))?;
         check!(why(Spec::image("")).is_err())?;
         check!(
-            why(Spec::image("etc/suite")).is_err(),
+            why(Spec::image("etc/factory")).is_err(),
             "text was taken for a program"
         )?;
         check!(why(Spec::image("../../bin")).is_err())?;

@@ -21,7 +21,9 @@ mod life;
 mod tasks;
 
 use lab::Lab;
-use test_conformance::{Board, DO, EXAMINE, EXAMINERS_BOARD, LIFE, WARM_UP, WHOLE_LIFE};
+use test_conformance::{
+    BLOCKED, Board, DO, EXAMINE, EXAMINERS_BOARD, LIFE, LOAD, WARM_UP, WHOLE_LIFE,
+};
 use xos_test_kit::{Failure, Outcome, check_eq};
 
 xos::main!(main, heap = 512 * 1024);
@@ -65,6 +67,11 @@ fn examine(factory: &'static str, case: &str) -> Outcome {
         ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as Check)),*] };
     }
     let cases: &[(&str, Check)] = include!("../../../cases.rs");
+    match case {
+        BLOCKED => return deaths::blocked(factory),
+        LOAD => return deaths::load(),
+        _ => {}
+    }
     let lab = Lab::open(factory)?;
     if case == WARM_UP {
         return check_eq!(lab.run(tasks::RETURN, 0, 0)?, lab::code(0));

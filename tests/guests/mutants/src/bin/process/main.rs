@@ -5,22 +5,19 @@
 #![no_main]
 
 mod broken;
-#[path = "../../../../../../factories/process/src/machine.rs"]
-mod machine;
 mod stepping;
 
 use broken::Broken;
-use machine::Machine;
 use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
+use process_factory::machine::{Machine, WINDOW, make_window};
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
 use stepping::{Stepping, SteppingPort};
 use xos_server::client::Console;
 use xos_server::factory::FactoryServer;
-use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share, Successor};
-use xos_server::protocol::{Result, Subject};
+use xos_server::protocol::manager::Successor;
 use xos_server::{Manager, Space, serve};
 
 /// Heap, in bytes. Nothing allocates, but libraries could.
@@ -32,10 +29,6 @@ const CONSOLE: Console = Console::new(endpoint(1));
 const fn endpoint(id: u64) -> cap::Endpoint {
     cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
 }
-
-/// As in the factory itself.
-const WINDOW_TABLE: u64 = 0x6100_0000_0000;
-const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
 type Processes = ProcessFactory<'static, Stepping, SteppingPort>;
 type Server = FactoryServer<Broken, MAX_PROCESSES, SteppingPort>;
@@ -53,21 +46,6 @@ static SERVER: Mutex<Server> = {
     ))
 };
 
-fn region(address: u64, place: u32) -> Result<()> {
-    let region = MANAGER.region_create(&RegionCreate {
-        payer: None,
-        pages: 1,
-        large: false,
-        place,
-    })?;
-    MANAGER.share(&Share {
-        region,
-        target: Subject::Myself,
-        address,
-        rights: Rights::RW,
-    })
-}
-
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
     let start = memory_region_symbol!(files: *mut u8);
@@ -78,7 +56,7 @@ fn init() -> NullHandler {
     if let Ok(files) = Files::new(archive) {
         server.factory().processes.set_files(files);
     }
-    region(WINDOW_TABLE, 0).expect("a window");
+    make_window(&Manager::new(endpoint(0))).expect("a window");
     let name = sel4_microkit::pd_name().unwrap_or_default();
     server.register(name, Successor::None).expect("a name");
     serve(&mut *server)

@@ -6,6 +6,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
 use process_factory::kernel::{At, Execution, Kernel, Object, Outcome, Registers};
+use process_factory::machine::Machine;
 use sel4::{CapRights, cap};
 use xos_server::Space;
 use xos_server::client::{Answer, Port};
@@ -16,7 +17,6 @@ use xos_server::protocol::{Error, Result};
 
 use crate::MANAGER;
 use crate::broken::{SUPPLYING, is, knob};
-use crate::machine::Machine;
 
 /// The manager's endpoint.
 #[derive(Clone, Copy)]
