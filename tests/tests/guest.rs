@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
+mod linux;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sel4_kernel::Flavour;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(page.name, run));
     }
+    trials.extend(linux::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Linux programs in the system that users boot, all in one boot.
+//!
+//! * `tests/linux/conformance` is built for the build machine, run there and in the guest, and what it
+//!   prints is compared line by line. It is a superuser's program: who is not one has it ignored.
+//! * Each script `tests/linux/scripts/NAME.sh` is run by the guest's `sh` in an empty directory; what it prints must
+//!   be what `NAME.out` says, which ends with its exit status. Whatever else lies there is in the guest at `/tests`.
+
+use super::{BUILDER, Permit, pack_system};
+use anyhow::{Context, Result, anyhow, ensure};
+use libtest_mimic::{Failed, Trial};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Duration;
+use xos_image::console::EXEC_FILE;
+use xtask::exec;
+use xtask::sim::qemu::Qemu;
+use xtask::tree::Addition;
+use xtask::workspace::root;
+
+/// Parts of the conformance program, as its `main.c` lists them.
+const PARTS: &[&str] = &[
+    "files",
+    "names",
+    "descriptors",
+    "waiting",
+    "terminals",
+    "memory",
+    "processes",
+    "signals",
+    "times",
+    "futexes",
+    "strange",
+];
+/// How long the guest may print nothing: a part that hangs is ended by its own alarm before.
+const SILENCE: Duration = Duration::from_secs(120);
+/// What begins the output of a part or a script.
+const MARK: &str = "==== ";
+/// Lines that are shown of a comparison.
+const SHOWN: usize = 20;
+
+/// What was printed, by the name of the part or script.
+#[derive(Default)]
+struct Printed {
+    texts: BTreeMap<String, Vec<String>>,
+    /// How it ended, if not well.
+    end: Option<String>,
+}
+
+impl Printed {
+    fn new(text: &str, end: Option<String>) -> Self {
+        let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut current = String::new();
+        for line in text.lines().map(|line| line.trim_end_matches('\r')) {
+            match line.strip_prefix(MARK) {
+                Some(name) => {
+                    current = name.to_owned();
+                    texts.entry(current.clone()).or_default();
+                }
+                None => texts
+                    .entry(current.clone())
+                    .or_default()
+                    .push(line.to_owned()),
+            }
+        }
+        Self { texts, end }
+    }
+
+    fn text(&self, name: &str) -> Result<&[String]> {
+        self.texts.get(name).map(Vec::as_slice).with_context(|| {
+            let end = self.end.as_deref().unwrap_or("it ended well");
+            format!("nothing was printed for {name}: {end}")
+        })
+    }
+}
+
+/// All tests of this kind.
+pub fn trials() -> Vec<Trial> {
+    let superuser = rustix::process::geteuid().is_root();
+    let parts = PARTS.iter().map(|part| {
+        let run = || conforms(part).map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(format!("linux::conformance_{part}"), run).with_ignored_flag(!superuser)
+    });
+    let scripts = scripts().into_iter().map(|script| {
+        let name = format!("linux::{}", stem(&script));
+        let run = move || passes(&script).map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(name, run)
+    });
+    parts.chain(scripts).collect()
+}
+
+fn folder() -> PathBuf {
+    root().join("tests/linux")
+}
+
+fn scripts() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder().join("scripts")).into_iter().flatten();
+    let mut scripts: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "sh"))
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The conformance program, built.
+static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+    let build = || -> Result<PathBuf> {
+        let to = root().join("target/tests-linux");
+        fs::create_dir_all(&to)?;
+        let to = to.join("conformance");
+        let sources = fs::read_dir(folder().join("conformance"))?;
+        let sources: Vec<_> = sources
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|end| end == "c"))
+            .collect();
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-static", "-O1", "-w", "-pthread", "-o"]);
+        let status = compiler.arg(&to).args(sources).status()?;
+        ensure!(status.success(), "gcc: {status}");
+        Ok(to)
+    };
+    build().map_err(|error| format!("cannot build the conformance program: {error:#}"))
+});
+
+/// What the build machine's Linux prints.
+static LINUX: LazyLock<Result<Printed, String>> = LazyLock::new(|| {
+    let program = PROGRAM.as_ref().map_err(String::clone)?;
+    let run = || -> Result<Printed> {
+        let scratch = root().join(format!("target/tests-linux/run.{}", std::process::id()));
+        fs::create_dir_all(&scratch)?;
+        let mut command = Command::new(program);
+        command.current_dir(&scratch).stdin(Stdio::null());
+        let output = command.output();
+        fs::remove_dir_all(&scratch)?;
+        Ok(Printed::new(
+            &String::from_utf8_lossy(&output?.stdout),
+            None,
+        ))
+    };
+    run().map_err(|error| format!("cannot run the conformance program: {error:#}"))
+});
+
+/// What the guest prints.
+static GUEST: LazyLock<Result<Printed, String>> =
+    LazyLock::new(|| boot().map_err(|error| format!("{error:#}")));
+
+fn boot() -> Result<Printed> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let program = PROGRAM.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let additions = [
+        Addition {
+            host: program.clone(),
+            guest: "bin/conformance".parse()?,
+        },
+        Addition {
+            host: folder().join("scripts"),
+            guest: "tests".parse()?,
+        },
+    ];
+    // Scripts first: they are short, and what the other does to the system is rough.
+    let line = "sh -c 'for script in /tests/*.sh; do \
+                echo \"==== $script\"; mkdir /tmp/here; cd /tmp/here; sh $script > /tmp/out 2>&1; \
+                status=$?; cat /tmp/out; echo \"status $status\"; cd /; rm -r /tmp/here; done; \
+                mkdir /conformance; cd /conformance; conformance'";
+    let image = pack_system(
+        builder,
+        "linux",
+        &additions,
+        &[(EXEC_FILE, format!("{line}\n"))],
+    )?;
+    let _machine = Permit::take();
+    let machine = image.boot(&Qemu::default())?;
+    let (mut output, mut log) = (Vec::new(), Vec::new());
+    let end = exec::capture(machine, image.symbols(), SILENCE, &mut output, &mut log);
+    let end = end.err().map(|error| {
+        let log = String::from_utf8_lossy(&log);
+        let tail = log.len().saturating_sub(2000);
+        format!("{error:#}\n{}", log.get(tail..).unwrap_or(&log))
+    });
+    Ok(Printed::new(&String::from_utf8_lossy(&output), end))
+}
+
+fn guest() -> Result<&'static Printed> {
+    GUEST.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+fn conforms(part: &str) -> Result<()> {
+    let linux = LINUX.as_ref().map_err(|error| anyhow!("{error}"))?;
+    compare(linux.text(part)?, guest()?.text(part)?, "Linux")
+}
+
+fn passes(script: &Path) -> Result<()> {
+    let expected = script.with_extension("out");
+    let expected = fs::read_to_string(&expected)
+        .with_context(|| format!("cannot read {}", expected.display()))?;
+    let expected: Vec<_> = expected.lines().map(str::to_owned).collect();
+    let name = format!("/tests/{}.sh", stem(script));
+    compare(&expected, guest()?.text(&name)?, "expected")
+}
+
+/// Fails with the lines that differ.
+fn compare(expected: &[String], got: &[String], whose: &str) -> Result<()> {
+    let lines = expected.len().max(got.len());
+    let none = "(nothing)".to_owned();
+    let differences: Vec<_> = (0..lines)
+        .map(|at| {
+            (
+                at,
+                expected.get(at).unwrap_or(&none),
+                got.get(at).unwrap_or(&none),
+            )
+        })
+        .filter(|(_, expected, got)| expected != got)
+        .collect();
+    let shown: Vec<_> = differences
+        .iter()
+        .take(SHOWN)
+        .map(|(at, expected, got)| {
+            format!("line {}: here    {got}\n    {whose:>12} {expected}", at + 1)
+        })
+        .collect();
+    ensure!(
+        differences.is_empty(),
+        "{} of {lines} lines differ:\n{}",
+        differences.len(),
+        shown.join("\n")
+    );
+    Ok(())
+}
