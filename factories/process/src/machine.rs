@@ -30,7 +30,7 @@ const VSPACE: cap::VSpace = cap::VSpace::from_bits(domain::VSPACE);
 /// Where frames of processes are mapped while something is written to them: the second page of a region
 /// of one page, mapped there so that there is a page table.
 const WINDOW_TABLE: u64 = 0x6100_0000_0000;
-/// See [`WINDOW_TABLE`].
+/// The page at which a frame lies while something is written to it.
 pub const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
 /// All registers.

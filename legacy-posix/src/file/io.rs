@@ -174,6 +174,22 @@ impl Files {
         Ok(Moved::Done(read))
     }
 
+    /// Whether a read would give nothing since the file ends there: then it does not matter where to.
+    pub fn is_at_end(&self, call: &mut Call, fd: i32, position: Option<i64>) -> bool {
+        let Ok(id) = self.usable(call, fd) else {
+            return false;
+        };
+        let open = self.descriptors.get(id);
+        let at = position.map_or(open.position, |position| position.max(0) as u64);
+        open.reads()
+            && match (&open.object, open.node) {
+                (Object::Null, _) => true,
+                (Object::Text(text), _) => at >= text.len() as u64,
+                (Object::Regular, Some(node)) => self.size(call, node).is_ok_and(|size| at >= size),
+                _ => false,
+            }
+    }
+
     /// `write`, `writev`; with a position, `pwrite64`, `pwritev`.
     ///
     /// # Errors

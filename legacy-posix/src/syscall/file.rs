@@ -62,7 +62,18 @@ fn transfer<K: Kernel, P: Pages>(
         let wanted = match resolve(s, t, pieces, done, access) {
             Ok(wanted) => wanted,
             Err(_) if done > 0 => return Flow::Done(Ok(done)),
-            Err(error) => return error.into(),
+            Err(error) => {
+                let ended = match way {
+                    Way::Read(position) => {
+                        s.with_files(t, |files, call| Ok(files.is_at_end(call, fd, position)))
+                    }
+                    _ => Ok(false),
+                };
+                return match ended {
+                    Ok(true) => Flow::OK,
+                    _ => error.into(),
+                };
+            }
         };
         let segments = core::mem::take(&mut s.segments);
         let mut buffer = Buffer::new(&segments);

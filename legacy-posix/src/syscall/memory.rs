@@ -154,6 +154,9 @@ pub(super) fn mremap<K: Kernel, P: Pages>(
     if flags & !u64::from(known) != 0 || has(flags, linux::MREMAP_FIXED) && !may_move {
         return Err(Errno::INVAL);
     }
+    if new > crate::mm::END {
+        return Err(Errno::INVAL);
+    }
     let place = if has(flags, linux::MREMAP_FIXED) {
         Some(Place::Fixed(target))
     } else if may_move {

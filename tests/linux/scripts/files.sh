@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Applets that make, move, copy, find and pack files.
 mkdir -p a/b/c
 echo text > a/b/file

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Processes that wait for each other, end and are killed.
 sleep 100 &
 kill $!

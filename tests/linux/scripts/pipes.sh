@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Pipes, redirection, here-documents, substitution.
 echo one two three | tr ' ' '\n' | sort | sed 's/^/- /'
 printf 'b\na\nc\n' > list

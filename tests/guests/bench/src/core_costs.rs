@@ -43,7 +43,7 @@ pub fn measure(bench: &mut Bench) -> Outcome {
 fn messages(bench: &mut Bench) -> Outcome {
     let server = bench.create("bench-pair", "bench-pair\0serve\0")?;
     server.handle().start()?;
-    let total = bench.run("bench-pair", "bench-pair\0call\01000\0")?;
+    let total = bench.run("bench-pair", "bench-pair\x00call\x001000\x00")?;
     bench.end(server)?;
     bench.ticks("message", total as u64 / MESSAGES);
     let tag = MessageInfo::new(0, 0, 0, 4);
@@ -105,7 +105,7 @@ fn served_by_hand(bench: &mut Bench) -> Outcome {
 }
 
 fn threads(bench: &mut Bench) -> Outcome {
-    let thread = bench.run("bench-threads", "bench-threads\064\0")?;
+    let thread = bench.run("bench-threads", "bench-threads\x0064\x00")?;
     bench.ticks("thread", thread as u64);
     let raw = ByHand::average(LIVES, || bench.by_hand.thread(true))?;
     bench.ticks("thread-alone", raw);
