@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Requests to the console (the serial driver).
 
+use core::fmt;
+
 use crate::factory::ops;
 use crate::{Error, Result};
 
@@ -35,3 +37,64 @@ pub const LOG: &str = "\x1exos:log ";
 
 /// The interrupt character, Ctrl-C.
 pub const INTERRUPT: u8 = 3;
+
+/// Most bytes of a line of the log; what is beyond is cut.
+pub const LOG_LINE: usize = 800;
+
+/// Writes a line for the log: the whole frame, in which control characters have become blanks.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_log(out: &mut impl fmt::Write, line: fmt::Arguments<'_>) -> fmt::Result {
+    struct Cut<'a, W> {
+        out: &'a mut W,
+        left: usize,
+    }
+
+    impl<W: fmt::Write> fmt::Write for Cut<'_, W> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for c in text.chars() {
+                // What is no control character is not shorter than a blank.
+                let c = if c.is_control() { ' ' } else { c };
+                self.left = self.left.saturating_sub(c.len_utf8());
+                if self.left == 0 {
+                    break;
+                }
+                self.out.write_char(c)?;
+            }
+            Ok(())
+        }
+    }
+
+    out.write_str(LOG)?;
+    let left = LOG_LINE + 1;
+    fmt::Write::write_fmt(&mut Cut { out, left }, line)?;
+    out.write_char('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    fn frame(line: fmt::Arguments<'_>) -> String {
+        let mut out = String::new();
+        write_log(&mut out, line).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_line_is_one_frame_whatever_is_in_it() {
+        assert_eq!(
+            frame(format_args!("a{}b", "\n\x1e")),
+            std::format!("{LOG}a  b\n")
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_still_a_frame() {
+        let text = frame(format_args!("{}{}", "\u{e4}".repeat(LOG_LINE), "x"));
+        assert!(text.len() <= LOG.len() + LOG_LINE + 1 && text.len() > LOG_LINE);
+        assert!(text.ends_with("\u{e4}\n"));
+    }
+}

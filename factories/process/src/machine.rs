@@ -2,7 +2,7 @@
 //! The kernel, as the factory wants it.
 #![allow(unsafe_code)]
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, ObjectBlueprintX64,
@@ -10,7 +10,7 @@ use sel4::{
 };
 use xos_server::client::Console;
 use xos_server::protocol::Subject;
-use xos_server::protocol::console::LOG;
+use xos_server::protocol::console::{LOG, LOG_LINE, write_log};
 use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share};
 use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
 use xos_server::{Manager, Parts, Space, faults, protocol};
@@ -35,9 +35,6 @@ pub const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
 /// All registers.
 const ALL: u64 = 19;
-
-/// Bytes of a line of the log.
-const LINE: usize = 800;
 
 /// Has the manager map what makes [`WINDOW`] one, with what paging structures that takes.
 ///
@@ -312,17 +309,10 @@ impl Kernel for Machine {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        let mut text = heapless::String::<LINE>::new();
+        let mut frame = heapless::String::<{ LOG.len() + LOG_LINE + 1 }>::new();
         let name = sel4_microkit::pd_name().unwrap_or_default();
-        // What is too long is cut.
-        let _ = write!(text, "{name}: {line}");
-        let mut frame = heapless::String::<{ LINE + LOG.len() + 1 }>::new();
-        let _ = frame.push_str(LOG);
-        for c in text.chars() {
-            // What is no control character is not shorter than a blank.
-            let _ = frame.push(if c.is_control() { ' ' } else { c });
-        }
-        let _ = frame.push('\n');
+        // There is room for the longest.
+        let _ = write_log(&mut frame, format_args!("{name}: {line}"));
         let _ = self.console.write(frame.as_bytes());
     }
 }

@@ -13,6 +13,8 @@ use sel4::UserContext;
 use sel4::cap::Endpoint;
 use xos::protocol::badge::CALL;
 
+use xos::protocol::console::write_log;
+
 use crate::clock::Clock;
 use crate::helpers;
 use crate::spaces::Spaces;
@@ -212,6 +214,9 @@ impl Kernel for Machine {
     }
 
     fn log(&mut self, line: fmt::Arguments<'_>) {
-        helpers::print(alloc::format!("posix: {line}\n").as_bytes());
+        let mut frame = String::new();
+        // A string takes everything.
+        let _ = write_log(&mut frame, format_args!("posix: {line}"));
+        helpers::print(frame.as_bytes());
     }
 }

@@ -55,6 +55,9 @@ static const struct {
 int main(int count, char **arguments) {
     setvbuf(stdout, NULL, _IOLBF, 4096);
     umask(022);
+    // Shells leave them ignored, some of them sometimes.
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
         int wanted = count < 2;
         for (int at = 1; at < count; at++)
