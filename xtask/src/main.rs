@@ -9,7 +9,7 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use xos_image::console::EXEC_FILE;
+use xos_image::console::{EXEC_FILE, LOGIN_FILE};
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
 use xtask::run::Unattended;
@@ -18,6 +18,7 @@ use xtask::sim::qemu::Qemu;
 use xtask::sim::{PowerOff, Simulator};
 use xtask::test::Selection;
 use xtask::tree::Addition;
+use xtask::userland::SHELLS;
 use xtask::workspace::{Role, progress, root};
 use xtask::{bench, check, deps, exec, graph, run, symbols, test, tty};
 
@@ -314,8 +315,11 @@ fn command(command: Command) -> Result<ExitCode> {
 
 fn run(options: &Run) -> Result<ExitCode> {
     let builder = options.machine.builder(Flavour::Release)?;
-    let image = options.system.pack(&builder, "run", &[])?;
     let feed = options.expect.is_none();
+    // Who sits at a terminal lives in a shell; lines that are fed are for the monitor.
+    let login = (feed && tty::is_terminal() && options.system.system.is_none())
+        .then(|| (LOGIN_FILE, SHELLS.to_owned()));
+    let image = options.system.pack(&builder, "run", login.as_slice())?;
     // Of a system of the user's nobody knows whether it has a prompt, or a word to say.
     let boot = options
         .system

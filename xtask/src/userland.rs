@@ -10,6 +10,8 @@ use std::process::Command;
 const PROGRAMS: &[(&str, &str)] = &[("busybox", BUSYBOX), ("bash", "bin/bash")];
 /// The one that has many names.
 const BUSYBOX: &str = "bin/busybox";
+/// Shells for a person, of which the first that is there is run ([`xos_image::console::LOGIN_FILE`]).
+pub const SHELLS: &str = "bash --login\nbusybox sh -l\n";
 /// Text files.
 const TEXTS: &[(&str, &str)] = &[
     (

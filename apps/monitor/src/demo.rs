@@ -34,3 +34,7 @@ pub const STEPS: &[(&str, &str)] = &[
 
 /// What is said before the prompt.
 pub const FAREWELL: &str = "Type `help` for what can be done here, `poweroff` to end.\n";
+
+/// What is said before a shell of Linux's.
+pub const SHELL: &str = "What follows is a shell of Linux's, whose programs are ICs. `exit` leads to the monitor, which\n\
+    has the whole system in view.\n\n";

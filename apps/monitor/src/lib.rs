@@ -38,17 +38,28 @@ pub mod table;
 pub use shell::Shell;
 pub use system::{Start, System};
 
+/// The text of a file of the initial tree, a tar archive.
+fn text<'a>(files: &'a [u8], path: &str) -> Option<&'a str> {
+    let archive = tar_no_std::TarArchiveRef::new(files).ok()?;
+    let file = archive.entries().find(|entry| {
+        let name = entry.filename();
+        let name = name.as_str();
+        name.is_ok_and(|name| name.strip_prefix("./").unwrap_or(name) == path)
+    })?;
+    core::str::from_utf8(file.data()).ok()
+}
+
 /// The command that the initial file tree asks to run alone, if it does: the first line of
 /// [`xos_image::console::EXEC_FILE`]. `files` is the tree as a tar archive.
 pub fn exec_line(files: &[u8]) -> Option<&str> {
-    let archive = tar_no_std::TarArchiveRef::new(files).ok()?;
-    let file = archive.entries().find(|entry| {
-        entry.filename().as_str().is_ok_and(|name| {
-            name.strip_prefix("./").unwrap_or(name) == xos_image::console::EXEC_FILE
-        })
-    })?;
-    let text = core::str::from_utf8(file.data()).ok()?;
-    text.lines().next()
+    text(files, xos_image::console::EXEC_FILE)?.lines().next()
+}
+
+/// The command to run before the first prompt, if the tree asks for one: of the lines of
+/// [`xos_image::console::LOGIN_FILE`] the first whose program is there.
+pub fn login_line(files: &[u8]) -> Option<&str> {
+    let mut lines = text(files, xos_image::console::LOGIN_FILE)?.lines();
+    lines.find(|line| has_program(files, line.split(' ').next().unwrap_or(line)))
 }
 
 /// Whether the file tree has a program, `bin/NAME`.
@@ -91,6 +102,14 @@ mod tests {
         assert_eq!(exec_line(&archive("etc/motd", b"x")), None);
         assert_eq!(exec_line(&archive("etc/exec", b"\xff")), None);
         assert_eq!(exec_line(&[]), None);
+    }
+
+    #[test]
+    fn the_shell_to_begin_with_is_the_first_that_is_there() {
+        let tree = archive("etc/login", b"bash --login\nhello a b\n");
+        assert_eq!(login_line(&tree), Some("hello a b"));
+        assert_eq!(login_line(&archive("etc/login", b"bash\n")), None);
+        assert_eq!(login_line(&archive("etc/exec", b"hello\n")), None);
     }
 
     #[test]

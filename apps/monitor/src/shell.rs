@@ -106,6 +106,14 @@ impl<S: System> Shell<S> {
         }
         self.system.print(demo::BANNER);
         self.demo();
+        if let Some(line) = crate::login_line(files) {
+            self.system.print(demo::SHELL);
+            // The system has begun, whether or not the shell shows a prompt of its own.
+            self.system.print(&Frame::Prompt.to_string());
+            if let Some(message) = self.line(line).message {
+                self.system.print(&format!("{message}\n"));
+            }
+        }
         self.system.print(demo::FAREWELL);
         self.interact();
     }

@@ -43,6 +43,10 @@ const MAX_REASON: usize = 800;
 /// File of the initial tree that holds one line for the monitor to run instead of prompting.
 pub const EXEC_FILE: &str = "etc/exec";
 
+/// File of the initial tree with lines for the monitor to run before it prompts for the first time: of these
+/// the first whose program is there.
+pub const LOGIN_FILE: &str = "etc/login";
+
 /// I/O port of QEMU's `isa-debug-exit` device: a byte written there ends the simulation.
 pub const EXIT_PORT: u16 = 0xf4;
 /// Written to [`EXIT_PORT`]: all went well. QEMU exits with 33.

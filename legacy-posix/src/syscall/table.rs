@@ -12,6 +12,41 @@ use crate::pages::Pages;
 use crate::server::Server;
 use crate::{Errno, ThreadId};
 
+/// What becomes of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It is done.
+    Done,
+    /// It is checked and succeeds: what it asks for is so already, or of no consequence here.
+    Nothing,
+    /// Its arguments are checked, and it is always an error, the one that Linux has for it.
+    Refused,
+    /// `ENOSYS`, and once a line in the log.
+    Missing,
+}
+
+impl Status {
+    /// By the function that does it.
+    const fn of(function: &str) -> Self {
+        match function.as_bytes() {
+            b"nothing" | b"fsync" | b"membarrier" | b"munlock" => Self::Nothing,
+            b"socket_other" | b"clock_settime" => Self::Refused,
+            b"rseq" => Self::Missing,
+            _ => Self::Done,
+        }
+    }
+
+    /// As documentation has it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Nothing => "nothing to do",
+            Self::Refused => "refused",
+            Self::Missing => "no",
+        }
+    }
+}
+
 macro_rules! calls {
     ($($name:ident = $number:ident => $module:ident::$function:ident,)+ ; $($missing:ident = $other:ident,)+) => {
         /// Does the call with this number.
@@ -40,10 +75,10 @@ macro_rules! calls {
             })
         }
 
-        /// All of Linux's calls by number: name, and whether it is there.
-        pub const ALL: &[(u32, &str, bool)] = &[
-            $(($number, stringify!($name), true),)+
-            $(($other, stringify!($missing), false),)+
+        /// All of Linux's calls: number, name, and what becomes of them.
+        pub const ALL: &[(u32, &str, Status)] = &[
+            $(($number, stringify!($name), Status::of(stringify!($function))),)+
+            $(($other, stringify!($missing), Status::Missing),)+
         ];
     };
 }
@@ -454,6 +489,40 @@ pub fn when_interrupted(number: u64) -> Errno {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    /// Where the table stands in documentation, and what is before and behind it.
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/posix.md");
+    const BEGIN: &str = "<!-- All calls, by a test of legacy-posix; not to be edited. -->\n";
+    const END: &str = "<!-- The end of all calls. -->\n";
+    /// The variable that has the page written.
+    const WRITE: &str = "XOS_WRITE_DOCS";
+
+    fn markdown() -> String {
+        let mut all = ALL.to_vec();
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        let mut text = String::from("| number | call | |\n| ---: | --- | --- |\n");
+        for (number, name, status) in all {
+            text += &format!("| {number} | `{name}` | {} |\n", status.text());
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_has_the_table_that_is_used() {
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (head, rest) = page.split_once(BEGIN).unwrap();
+        let (table, tail) = rest.split_once(END).unwrap();
+        if std::env::var_os(WRITE).is_some() {
+            let page = [head, BEGIN, &markdown(), END, tail].concat();
+            std::fs::write(PAGE, page).unwrap();
+        } else {
+            assert_eq!(
+                table,
+                markdown(),
+                "{WRITE}=1 has this test write docs/posix.md"
+            );
+        }
+    }
 
     #[test]
     fn every_call_is_listed_once() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
+use crate::command::LINUX;
 use proptest::prelude::*;
 use xos_protocol::contract::*;
 use xos_protocol::manager::{Rights, ServiceInfo};
@@ -20,6 +21,8 @@ struct Fake {
     /// Pauses that the factory takes to register, and pauses that there were.
     late: u32,
     pauses: u32,
+    /// Whether Linux programs can be started.
+    linux: bool,
 }
 
 fn id(serial: u64) -> IcId {
@@ -90,7 +93,7 @@ impl System for Fake {
     }
 
     fn has_linux(&self) -> bool {
-        false
+        self.linux
     }
 
     fn free(&mut self) -> Result<Free> {
@@ -117,7 +120,8 @@ impl System for Fake {
     }
 
     fn start(&mut self, start: &Start) -> Result<(IcId, String)> {
-        if start.factory != "process" || self.pauses < self.late {
+        let is_there = start.factory == "process" || self.linux && start.factory == LINUX;
+        if !is_there || self.pauses < self.late {
             return Err(Error::NotFound);
         }
         if start.image == "nosuch" {
@@ -352,6 +356,22 @@ fn without_a_command_in_the_tree_the_demonstration_comes_first_and_then_the_prom
     let prompt = screen.find("\x1exos:prompt").unwrap();
     assert!(screen.starts_with(demo::BANNER) && screen.find("BEFORE").unwrap() < prompt);
     assert_eq!(shell.system.power, Some(false));
+}
+
+#[test]
+fn a_shell_comes_between_the_demonstration_and_the_prompt_if_the_tree_asks_for_one() {
+    let mut shell = shell();
+    shell.system.linux = true;
+    shell.boot(&crate::tests::archive("etc/login", b"hello --login\n"));
+    let started = shell.system.started.last().unwrap();
+    assert_eq!((&*started.factory, &*started.image), (LINUX, "hello"));
+    assert_eq!(started.arguments, ["--login"]);
+    let screen = &shell.system.screen;
+    let (_, rest) = screen.split_once(demo::SHELL).unwrap();
+    assert!(screen.find("BEFORE").unwrap() < screen.find(demo::SHELL).unwrap());
+    let prompt = rest.find(demo::FAREWELL).unwrap();
+    assert!(rest.find("<hello runs>").unwrap() < prompt);
+    assert!(rest[prompt..].contains(PROMPT));
 }
 
 #[test]
