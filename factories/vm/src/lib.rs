@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Virtual machines: a PC with a kernel of its own, on a virtual processor.
+//!
+//! It is for: 32-bit kernels that are content with a PC of the nineties (a serial port, an interval timer,
+//! two interrupt controllers, a clock) or know the hypercalls. Whoever holds a virtual processor and
+//! memory for it loads a kernel ([`loaders`]), and hands each exit to a [`machine::Machine`].
+//!
+//! It must never
+//! * give a guest anything of the machine that all this runs on: no port, no register, no address is
+//!   passed through;
+//! * believe a guest, or an image: all that either says is checked where it arrives;
+//! * need a guest's help to be rid of it.
+//!
+//! | module | its job |
+//! | --- | --- |
+//! | [`machine`] | what becomes of each exit, and what the guest is entered with |
+//! | [`devices`] | what is at the ports |
+//! | [`processor`] | what the guest may know of its processor |
+//! | [`hypercall`] | what it may ask for |
+//! | [`memory`] | its memory, with bounds |
+//! | [`loaders`] | kernels: Multiboot and Linux |
+//!
+//! No system call is made here, and no time passes: whoever runs a machine says what the time is.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod devices;
+pub mod hypercall;
+pub mod loaders;
+pub mod machine;
+pub mod memory;
+pub mod processor;
+#[cfg(test)]
+mod tests;
