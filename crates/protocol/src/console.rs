@@ -12,7 +12,8 @@ ops! {
         /// Word 0: bytes; then the bytes, packed. Reply: word 0 the bytes taken (all of them; the reply
         /// comes when they are in the queue, which is bounded: output that is not drained makes the
         /// writer wait, nobody else). A record separator (0x1e) begins a frame for the host tool, which is
-        /// for the domains of the system description: what a session prints has a `?` in its place.
+        /// for the domains of the system description: what a session prints has a `?` in its place, unless
+        /// the whole message is [a line for the log](write_log).
         Write,
         /// Word 0: the most bytes wanted; word 1: 1 to wait for at least one, 0 not to.
         /// Reply: word 0 the bytes given (0 is the end of input), then the bytes, packed.

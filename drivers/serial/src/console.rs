@@ -3,6 +3,7 @@
 
 use heapless::Vec;
 use uart_16550::backend::Backend;
+use xos_protocol::console::LOG;
 use xos_protocol::console::MAX_BYTES;
 use xos_protocol::{Result, Who};
 
@@ -13,6 +14,14 @@ use crate::{Input, Line, Output};
 const RECORD_SEPARATOR: u8 = 0x1e;
 /// What sessions print in its place.
 const REPLACEMENT: u8 = b'?';
+
+/// Whether a message is one line for the log, and nothing that could be taken for more.
+fn is_log_line(message: &[u8]) -> bool {
+    let line = message
+        .strip_prefix(LOG.as_bytes())
+        .and_then(|rest| rest.strip_suffix(b"\n"));
+    line.is_some_and(|line| !line.iter().any(u8::is_ascii_control))
+}
 
 /// What became of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,9 +72,9 @@ impl<R> Console<R> {
     /// Prints a message. It is never interrupted by another's.
     ///
     /// Frames for the host tool are the privilege of the domains of `system.xml`: what a session
-    /// prints cannot begin one.
+    /// prints cannot begin one, unless the whole message is a line for the log, which anyone may have.
     pub fn write(&mut self, client: Who, message: &mut [u8]) -> Result<Progress> {
-        if !matches!(client, Who::Channel(_)) {
+        if !matches!(client, Who::Channel(_)) && !is_log_line(message) {
             for byte in message.iter_mut().filter(|b| **b == RECORD_SEPARATOR) {
                 *byte = REPLACEMENT;
             }
@@ -430,6 +439,27 @@ mod tests {
         assert_eq!(
             bench.line.model().printed,
             b"?xos:prompt\r\n\x1exos:prompt\r\n"
+        );
+    }
+
+    #[test]
+    fn a_session_may_write_whole_lines_for_the_log_and_no_other_frame() {
+        let mut bench = Bench::new();
+        for message in [
+            &b"\x1exos:log one\n"[..],
+            b"\x1exos:log two",
+            b"\x1exos:log three\n\x1exos:prompt\n",
+            b" \x1exos:log four\n",
+        ] {
+            bench.write(APP, message).unwrap();
+        }
+        for _ in 0..10 {
+            bench.tick();
+        }
+        let printed = String::from_utf8_lossy(&bench.line.model().printed).into_owned();
+        assert_eq!(
+            printed,
+            "\x1exos:log one\r\n?xos:log two?xos:log three\r\n?xos:prompt\r\n ?xos:log four\r\n"
         );
     }
 
