@@ -511,7 +511,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             return;
         };
         let action = *parent.actions.borrow().get(SIGCHLD);
-        let unwanted = process.exit_signal == SIGCHLD.number()
+        let unwanted = parent.life == Life::Alive
+            && process.exit_signal == SIGCHLD.number()
             && (action.handler == crate::signal::IGNORE || action.has(linux::SA_NOCLDWAIT));
         if unwanted {
             let parent = parent.waiters;

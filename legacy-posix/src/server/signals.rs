@@ -451,6 +451,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         let Ok(parent_) = self.tasks.process_mut(parent) else {
             return;
         };
+        if parent_.life != Life::Alive {
+            // Nobody waits there, nor ever will.
+            return;
+        }
         parent_.news.insert(id);
         let waiters = parent_.waiters;
         let no_stops = parent_
@@ -458,13 +462,14 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             .borrow()
             .get(SIGCHLD)
             .has(linux::SA_NOCLDSTOP);
+        // Before the signal, which may be the parent's end, and its queue's.
+        self.files.queues.wake(waiters);
         if let Ok(signal) = Signal::new(signal)
             && (ended || !no_stops)
         {
             info.signal = signal;
             self.signal_process(parent, info);
         }
-        self.files.queues.wake(waiters);
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use proptest::prelude::*;
 
 use super::*;
 use crate::boot::{self, Boot};
@@ -640,5 +641,69 @@ fn no_number_and_no_argument_harms_the_server() {
             }
             test.call(INIT, number, args);
         }
+    }
+}
+
+#[test]
+fn a_child_whose_end_kills_its_parent_hurts_nobody_else() {
+    let mut test = Test::new();
+    let parent = test.fork(INIT);
+    let hangup = u64::from(linux::SIGHUP);
+    let child = test.call(parent, linux::__NR_clone, [hangup, 0, 0, 0, 0]);
+    let child = ThreadId::new(child.unwrap() as u32).unwrap();
+    assert_eq!(test.call(child, linux::__NR_exit_group, [0]), None);
+    let found = test.call(
+        INIT,
+        linux::__NR_wait4,
+        [parent.number().into(), DATA, 0, 0],
+    );
+    assert_eq!(found, Some(parent.number().into()));
+    let status: [u64; 1] = test.get(INIT, DATA);
+    assert_eq!(status[0] as u32, linux::SIGHUP);
+}
+
+/// Words that programs would try.
+fn hostile_word() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0u64..12,
+        2 => Just(DATA),
+        1 => Just(DATA + 0x7fc),
+        1 => Just(CODE),
+        2 => prop::sample::select(vec![
+            !0, 1 << 63, 1 << 47, (1 << 47) - 4096, 0xffff_8000_0000_0000, u64::from(u32::MAX), 4096, 0x200,
+        ]),
+        1 => (0u32..64).prop_map(|bit| 1 << bit),
+        1 => any::<u64>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn no_calls_whatever_make_the_server_fall(
+        data in prop::collection::vec(hostile_word(), 64),
+        calls in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0u32..470, prop::array::uniform6(hostile_word())), 1..200),
+    ) {
+        let mut test = Test::new();
+        // One that may do nothing to the others.
+        let first = test.fork(INIT);
+        prop_assert_eq!(test.call(first, linux::__NR_setuid, [65534]), Some(0));
+        prop_assert!(test.call(first, linux::__NR_setsid, []).is_some());
+        test.put(first, DATA, &data);
+        for (which, number, args) in calls {
+            let mut running: Vec<ThreadId> = test.server.tasks.threads.keys().copied().collect();
+            running.retain(|&t| t != INIT && test.runs(t));
+            running.sort();
+            if running.is_empty() {
+                break;
+            }
+            test.call(*which.get(&running), number, args);
+            test.pass(1_000_000);
+        }
+        // The other goes on.
+        prop_assert_eq!(test.call(INIT, linux::__NR_getpid, []), Some(1));
+        let child = test.fork(INIT);
+        test.call(child, linux::__NR_exit_group, [0]);
     }
 }
