@@ -592,6 +592,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                 continue;
             };
             process.parent = heir;
+            // What its maker was to be sent is not for anybody else.
+            process.exit_signal = SIGCHLD.number();
             let (signal, life) = (process.parent_signal, process.life);
             let group = process.group;
             if let Ok(heir) = self.tasks.process_mut(heir) {
@@ -604,9 +606,6 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                 self.signal_process(child, Info::from_process(signal, 0, id.number(), 0));
             }
             if let Life::Zombie(status) = life {
-                if let Ok(process) = self.tasks.process_mut(child) {
-                    process.exit_signal = SIGCHLD.number();
-                }
                 let (code, value) = code_of(status);
                 self.tell_parent(child, code, value);
                 self.reap_if_unwanted(child);
