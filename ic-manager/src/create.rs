@@ -51,11 +51,15 @@ impl Manager<'_> {
         args: Create,
     ) -> Result<Created> {
         let payer = self.payer(caller, args.payer)?;
-        let endpoint = self.endpoint_of(caller)?;
+        // Who serves nothing under a name can be called neither by a handle nor by the IC itself.
+        let endpoint = self.endpoint_of(caller).ok();
         let place = self.root_slot(caller, args.place)?;
         let handle = match args.handle {
             0 => None,
-            slot => Some(self.root_slot(payer, slot)?),
+            slot => Some((
+                endpoint.ok_or(Error::BadState)?,
+                self.root_slot(payer, slot)?,
+            )),
         };
         let mut end = Cursor(0);
         end.put::<M>(Kind::Node(args.parts_radix.max(args.cspace_radix) as u8), 1)
@@ -83,11 +87,13 @@ impl Manager<'_> {
         let outcome = (|| {
             self.own_objects(m, index, bits, &sizes)?;
             self.hand_over(m, index, place)?;
-            if let Some(handle) = handle {
+            if let Some((endpoint, handle)) = handle {
                 self.name(m, index, Part::Handle, endpoint, handle, Who::Handle(index))?;
             }
-            let to = self.root_slot(index, slots::ic::ITSELF)?;
-            self.name(m, index, Part::Itself, endpoint, to, Who::Itself(index))?;
+            if let Some(endpoint) = endpoint {
+                let to = self.root_slot(index, slots::ic::ITSELF)?;
+                self.name(m, index, Part::Itself, endpoint, to, Who::Itself(index))?;
+            }
             if args.session {
                 let to = self.root_slot(index, slots::ic::MANAGER)?;
                 self.name(

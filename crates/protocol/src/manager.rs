@@ -178,7 +178,8 @@ pub struct Create {
     pub payer: Option<u32>,
     /// Root slot of the caller's CSpace that receives the parts node; must be empty.
     pub place: u32,
-    /// Root slot of the payer's CSpace that receives the handle; 0 for none.
+    /// Root slot of the payer's CSpace that receives the handle; 0 for none. Who serves nothing has no handles
+    /// to give, and its ICs cannot call it: they have nothing in [`crate::slots::ic::ITSELF`].
     pub handle: u32,
     /// Whether the new IC gets a session on the manager, in [`crate::slots::ic::MANAGER`].
     pub session: bool,

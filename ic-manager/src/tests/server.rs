@@ -64,6 +64,34 @@ impl World {
 }
 
 #[test]
+fn who_serves_nothing_makes_ics_that_can_call_nobody_but_the_manager() {
+    let (mut w, _) = World::with_one();
+    let app = w.app(30).index();
+    let before = (w.free(), w.budget(app));
+    let args = Create {
+        place: 20,
+        quota: 60,
+        ics: 0,
+        ..BASIC
+    };
+    // A handle would be a name at a server.
+    let named = Create { handle: 21, ..args };
+    assert_eq!(w.create(app, named), Err(Error::BadState));
+    let id = w.create(app, args).unwrap().id;
+    w.check();
+    assert!(w.held(id.index(), slots::ic::ITSELF).is_none());
+    assert!(w.held(id.index(), slots::ic::MANAGER).is_some());
+    w.destroy(app, id).unwrap();
+    w.check();
+    assert_eq!((w.free(), w.budget(app)), before);
+    // The next one with the same index may be somebody's who serves.
+    let (next, payer) = (w.app(31), w.open(MONITOR, "one", 33).unwrap());
+    assert!(w.held(next.index(), slots::ic::ITSELF).is_some());
+    w.close(MONITOR, payer).unwrap();
+    w.check();
+}
+
+#[test]
 fn a_session_is_a_badged_capability_for_sending_only() {
     let (mut w, session) = World::with_one();
     let badge = Badge::new(Who::Session(session)).unwrap().word();
