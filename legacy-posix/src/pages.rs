@@ -52,8 +52,17 @@ pub trait Pages {
     /// Copies `length` bytes from one page to another (or within one; the ranges may overlap).
     fn copy(&mut self, from: Page, offset: usize, to: Page, to_offset: usize, length: usize);
 
-    /// Frames that can still be allocated, and all that there may be.
+    /// Frames that anybody can still allocate, and all that there may be.
     fn available(&self) -> (usize, usize);
+
+    /// Whether what is allocated from now on may be taken from the [reserve], which the first process has so
+    /// that it outlives the hunger of all others.
+    fn open_reserve(&mut self, open: bool);
+}
+
+/// Of so many frames, those that are the reserve.
+pub const fn reserve(frames: usize) -> usize {
+    frames / 32
 }
 
 /// A pool on the heap, for tests on the host.
@@ -70,6 +79,7 @@ pub mod model {
         free: Vec<u32>,
         /// How many there may be.
         pub limit: usize,
+        reserve_is_open: bool,
     }
 
     impl HeapPages {
@@ -101,6 +111,9 @@ pub mod model {
 
     impl Pages for HeapPages {
         fn allocate(&mut self) -> Result<Page> {
+            if !self.reserve_is_open && self.available().0 == 0 {
+                return Err(Errno::NOMEM);
+            }
             if let Some(number) = self.free.pop() {
                 self.frames[number as usize] = (1, std::vec![0; PAGE]);
                 return Ok(Page(number));
@@ -155,7 +168,12 @@ pub mod model {
         }
 
         fn available(&self) -> (usize, usize) {
-            (self.limit - self.used(), self.limit)
+            let left = self.limit - self.used();
+            (left.saturating_sub(reserve(self.limit)), self.limit)
+        }
+
+        fn open_reserve(&mut self, open: bool) {
+            self.reserve_is_open = open;
         }
     }
 
@@ -173,5 +191,22 @@ pub mod model {
         let mut bytes = [1; 2];
         pages.read(page, 0, &mut bytes);
         assert_eq!(bytes, [0; 2]);
+    }
+
+    #[test]
+    fn the_reserve_is_for_those_for_whom_it_is_open() {
+        let mut pages = HeapPages::new(64);
+        for _ in 0..62 {
+            pages.allocate().unwrap();
+        }
+        assert_eq!(pages.available(), (0, 64));
+        assert_eq!(pages.allocate(), Err(Errno::NOMEM));
+        pages.open_reserve(true);
+        let page = pages.allocate().unwrap();
+        pages.allocate().unwrap();
+        assert_eq!(pages.allocate(), Err(Errno::NOMEM));
+        pages.open_reserve(false);
+        pages.release(page);
+        assert_eq!(pages.allocate(), Err(Errno::NOMEM));
     }
 }

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 use core::ptr;
 
+use legacy_posix::pages::reserve;
 use legacy_posix::{Errno, PAGE, Page, Pages, Result};
 use xos::protocol::Subject;
 use xos::protocol::manager::{RegionCreate, Rights, Share};
@@ -30,6 +31,9 @@ pub struct Frames {
     fresh: u32,
     /// Frames that there may be.
     most: u32,
+    /// Those of them that are made ahead and kept back.
+    reserve: u32,
+    reserve_is_open: bool,
 }
 
 /// The capability of a frame: root slot of its node, and index.
@@ -45,11 +49,14 @@ impl Frames {
             .map_err(|why| xos::Error::new(xos::Tried::Manager, why))?;
         let left = budget.quota.saturating_sub(budget.spent);
         let most = (left - left / RESERVE).min(u64::from(MAX_STEPS * STEP));
+        let most = most as u32 / STEP * STEP;
         Ok(Self {
             holders: Vec::new(),
             free: Vec::new(),
             fresh: 0,
-            most: most as u32 / STEP * STEP,
+            most,
+            reserve: reserve(most as usize) as u32,
+            reserve_is_open: false,
         })
     }
 
@@ -62,6 +69,11 @@ impl Frames {
         assert!(self.holders[page.0 as usize] != 0 && offset + length <= PAGE);
         // SAFETY: within the frame, which is mapped.
         unsafe { Self::address(page).add(offset) }
+    }
+
+    /// Frames that were made and are not in use.
+    fn made(&self) -> u32 {
+        self.holders.len() as u32 - self.fresh + self.free.len() as u32
     }
 
     /// Makes more frames.
@@ -95,6 +107,12 @@ impl Frames {
 
     /// A frame whose contents are anything, or zeroes: which.
     fn take(&mut self) -> Result<(Page, bool)> {
+        if !self.reserve_is_open {
+            // What is kept back is there, not promised: by then others may have used up the budget.
+            while self.made() <= self.reserve {
+                self.grow()?;
+            }
+        }
         let (number, zero) = match self.free.pop() {
             Some(number) => (number, false),
             None => {
@@ -174,6 +192,11 @@ impl Pages for Frames {
 
     fn available(&self) -> (usize, usize) {
         let left = self.most - self.fresh + self.free.len() as u32;
+        let left = left.saturating_sub(self.reserve);
         (left as usize, self.most as usize)
+    }
+
+    fn open_reserve(&mut self, open: bool) {
+        self.reserve_is_open = open;
     }
 }

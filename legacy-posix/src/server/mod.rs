@@ -45,6 +45,12 @@ use crate::{Errno, ProcessId, Result, ThreadId};
 const SYSCALL: u64 = 2;
 /// Vector of the invalid-opcode exception.
 const INVALID_OPCODE: u64 = 6;
+/// Vector of the general-protection exception.
+const PROTECTION: u64 = 13;
+/// Bit of its error code: what is named is in the interrupt descriptor table (Intel SDM volume 3, section 6.13).
+const IN_IDT: u64 = 1 << 1;
+/// The `int N` instruction's first byte.
+const INT: u8 = 0xcd;
 
 /// What stopped a thread, as the kernel tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,6 +148,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             }
             Fault::Page(address, access) => self.page_fault(thread, address, access),
             Fault::Exception(vector, error) => self.exception(thread, vector, error),
+            // An interrupt of software's, whose gate is for nobody.
+            Fault::Foreign if let Some([INT, vector]) = self.instruction(thread) => {
+                self.exception(thread, PROTECTION, u64::from(vector) << 3 | IN_IDT);
+            }
             Fault::Foreign => {
                 let ip = self.tasks.thread(thread).map_or(0, |t| t.registers.rip);
                 self.force(thread, Info::fault(SIGILL, linux::ILL_ILLOPC, ip));
@@ -174,6 +184,12 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     pub fn make_console(&mut self) {
         let files = &mut self.files;
         self.console = Some(files.terminals.console(&mut files.queues, 0));
+    }
+
+    /// What is done from now on is done for a thread, which gets what memory it may.
+    fn attend(&mut self, thread: ThreadId) {
+        let process = self.tasks.thread(thread).map(|t| t.process);
+        self.pages.open_reserve(process == Ok(ProcessId::INIT));
     }
 
     /// Takes note of the time, which the program that ran since the last event has used.
@@ -234,6 +250,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             return;
         };
         let registers = t.registers;
+        self.attend(thread);
         let before = self.current.replace(thread);
         let flow = syscall::dispatch(self, thread, &registers);
         self.current = before;
@@ -342,12 +359,15 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// Whether what a thread stopped at is a `syscall` instruction. (What it is now: it may be another one
     /// than the processor saw, which is up to the program.)
     fn is_at_syscall(&mut self, thread: ThreadId) -> bool {
-        let Ok(t) = self.tasks.thread(thread) else {
-            return false;
-        };
+        self.instruction(thread) == Some([0x0f, 0x05])
+    }
+
+    /// The first bytes of what a thread stopped at.
+    fn instruction(&mut self, thread: ThreadId) -> Option<[u8; SYSCALL as usize]> {
+        let ip = self.tasks.thread(thread).ok()?.registers.rip;
         let mut instruction = [0; SYSCALL as usize];
-        let ip = t.registers.rip;
-        self.read_bytes(thread, ip, &mut instruction).is_ok() && instruction == [0x0f, 0x05]
+        self.read_bytes(thread, ip, &mut instruction).ok()?;
+        Some(instruction)
     }
 
     /// A thread touched a page that is not there.
@@ -357,6 +377,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         };
         process.usage.faults += 1;
         let memory = process.memory.clone();
+        self.attend(thread);
         let outcome = {
             let mut memory = memory.borrow_mut();
             let outcome = memory.fault(&mut self.resources(), address, access);

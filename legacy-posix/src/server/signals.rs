@@ -282,7 +282,13 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                         t.progress = Progress::default();
                     }
                     extent = Extent::All;
-                    if self.enter_handler(thread, &info).is_err() {
+                    self.attend(thread);
+                    let entered = self.enter_handler(thread, &info);
+                    // Whoever sent it may be in the middle of a call.
+                    if let Some(current) = self.current {
+                        self.attend(current);
+                    }
+                    if entered.is_err() {
                         // Its stack cannot be used: nothing is left to ask it.
                         return self.end_process(id, SIGSEGV.number() as i32 | 0x80);
                     }

@@ -662,6 +662,94 @@ fn a_child_whose_end_kills_its_parent_hurts_nobody_else() {
     assert_eq!(status[0] as u32, linux::SIGHUP);
 }
 
+#[test]
+fn the_first_process_ends_before_its_children_whatever_these_do() {
+    for status in [0, 3] {
+        let mut test = Test::new();
+        // Which the end of a session's leader is told by.
+        test.handle(INIT, linux::SIGHUP, crate::signal::IGNORE, 0);
+        let (running, stopped, waiting) = (test.fork(INIT), test.fork(INIT), test.fork(INIT));
+        let grandchild = test.fork(waiting);
+        let zombie = test.fork(INIT);
+        test.call(zombie, linux::__NR_exit_group, [0]);
+        assert_eq!(test.call(waiting, linux::__NR_wait4, [!0, 0, 0, 0]), None);
+        let id = stopped.number().into();
+        test.call(stopped, linux::__NR_setpgid, [0, 0]);
+        let kill = [id, linux::SIGSTOP.into()];
+        test.call(INIT, linux::__NR_kill, kill);
+        assert_eq!(test.call(INIT, linux::__NR_exit_group, [status]), None);
+        assert_eq!(test.server.ended, Some((status as i32) << 8));
+        // They may yet run until the server ends them, and end by themselves.
+        assert_eq!(test.call(grandchild, linux::__NR_exit_group, [0]), None);
+        assert_eq!(test.call(running, linux::__NR_exit_group, [0]), None);
+        test.server.end_all();
+        assert_eq!(test.server.kernel.executions.len(), 0);
+    }
+}
+
+#[test]
+fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
+    let mut test = Test::new();
+    let bomb = test.fork(INIT);
+    let anonymous = u64::from(linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_NORESERVE);
+    let map = [0, 64 << 20, 3, anonymous, !0, 0];
+    let start = test.call(bomb, linux::__NR_mmap, map).unwrap() as u64;
+    let execution = test.execution(bomb);
+    let mut at = start;
+    while test.server.tasks.threads.contains_key(&bomb) {
+        test.server.fault(execution, Fault::Page(at, Access::Write));
+        at += 4096;
+        if test.server.pages.available().0 == 0 {
+            break;
+        }
+    }
+    assert!(at < start + (64 << 20));
+    // Nothing is left, but for the first process, which goes on: it writes where it has not been,
+    // a handler of its runs, it makes a child.
+    let first = test.execution(INIT);
+    for page in 1..8 {
+        let address = crate::mm::STACK_END - page * 4096;
+        test.server
+            .fault(first, Fault::Page(address, Access::Write));
+        assert!(test.runs(INIT));
+    }
+    test.handle(INIT, linux::SIGUSR1, HANDLER, 0);
+    let kill = [1, linux::SIGUSR1.into()];
+    assert_eq!(test.call(bomb, linux::__NR_kill, kill), Some(0));
+    assert_eq!(test.registers(INIT).r11, HANDLER);
+    // The next page is the bomb's end.
+    test.server.fault(execution, Fault::Page(at, Access::Write));
+    assert!(!test.server.tasks.threads.contains_key(&bomb));
+    assert!(test.server.ended.is_none());
+    assert_eq!(
+        test.call(INIT, linux::__NR_wait4, [!0, DATA, 0, 0]),
+        Some(2)
+    );
+    let [status]: [u64; 1] = test.get(INIT, DATA);
+    assert_eq!(status as u32, linux::SIGKILL);
+}
+
+#[test]
+fn an_interrupt_of_software_is_a_signal() {
+    let mut test = Test::new();
+    let child = test.fork(INIT);
+    test.call(child, linux::__NR_mprotect, [CODE, 4096, 7]);
+    let place = CODE + 0x200;
+    test.server
+        .write_bytes(child, place, &[0xcd, 0xa5])
+        .unwrap();
+    test.handle(child, linux::SIGSEGV, HANDLER, linux::SA_SIGINFO);
+    let before = test.registers(child);
+    before.rip = place;
+    before.rsp -= 1024;
+    let execution = test.execution(child);
+    test.server.fault(execution, Fault::Foreign);
+    let r = *test.registers(child);
+    assert_eq!((r.r11, r.rdi), (HANDLER, linux::SIGSEGV.into()));
+    let [_, code] = test.get(child, r.rsi);
+    assert_eq!(code as u32, linux::SI_KERNEL);
+}
+
 /// Words that programs would try.
 fn hostile_word() -> impl Strategy<Value = u64> {
     prop_oneof![
