@@ -5,7 +5,7 @@
 #   make exec CMD='list'           boot, run one line of the monitor's, print its output
 #   make test [NAME=text]          all tests, or those whose name contains text
 #   make check                     format, lints, documentation
-#   make bench                     measure; writes docs/benchmarks.md
+#   make bench                     measure; writes docs/benchmarks.md and docs/benchmarks-posix.md
 #   make graph [WITH='lines']      draw the running system, after running these: target/graph.svg
 #   make deps                      install what is missing on this machine
 #   make clean                     remove all that was built

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! `bench`: runs the benchmark system and writes `docs/benchmarks.md`.
+//! `bench`: runs the benchmark system and writes `docs/benchmarks.md`; [`posix`] does the same for Linux
+//! programs.
 //!
 //! A benchmark does the same work twice in one run, through the system and by hand on the bare
 //! kernel; what counts is the ratio. Two runs are made: one in which the emulator counts
@@ -9,6 +10,7 @@
 //! clock the length of a tick is known.
 
 mod claims;
+pub mod posix;
 
 use crate::sim::{Event, Machine, PowerOff, SimError};
 use anyhow::{Result, bail};
@@ -28,6 +30,9 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads"];
 
 pub use claims::AREAS;
+
+/// Where the report goes.
+pub const REPORT: &str = "docs/benchmarks.md";
 
 /// What is measured of one part of the system: a table of the report.
 #[derive(Clone, Copy, Debug)]

@@ -154,7 +154,11 @@ fn files(root: &Path) -> Result<()> {
         let name = String::from_utf8_lossy(name);
         // A file that was deleted but not committed is still in the list.
         if let Ok(text) = fs::read(root.join(name.as_ref())) {
-            complaints.extend(complaint(&name, &String::from_utf8_lossy(&text)));
+            // A file that is to stay as it is has its licence line in another one beside it, as REUSE has it.
+            let beside = fs::read_to_string(root.join(format!("{name}.license")));
+            let mut licensed = beside.unwrap_or_default();
+            licensed.push_str(&String::from_utf8_lossy(&text));
+            complaints.extend(complaint(&name, &licensed));
         }
     }
     if complaints.is_empty() {
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_files_do_not_matter_and_new_ones_do() {
+    fn deleted_files_do_not_matter_and_new_ones_do_unless_their_licence_is_beside_them() {
         let folder = tempfile::tempdir().unwrap();
         let git = |arguments: &[&str]| {
             let status = Command::new("git")
@@ -247,5 +251,7 @@ mod tests {
                 .to_string()
                 .contains("new.rs")
         );
+        fs::write(folder.path().join("new.rs.license"), LICENCE).unwrap();
+        assert!(files(folder.path()).is_ok());
     }
 }

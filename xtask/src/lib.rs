@@ -5,7 +5,7 @@
 //! | module | its job |
 //! | --- | --- |
 //! | [`workspace`] | what is in this repository, and where |
-//! | [`deps`], [`debian`] | what it needs of the machine; programs of Debian's for guests |
+//! | [`deps`], [`debian`], [`musl`] | what it needs of the machine; programs of Debian's for guests, and small ones in C |
 //! | [`kernel`], [`guest`] | building: the kernel, the programs that run on it |
 //! | [`tree`], [`pack`] | packing: the initial file tree, a system that can be booted |
 //! | [`sim`], [`frames`] | running: a simulator as a stream of events that always ends |
@@ -27,6 +27,7 @@ pub mod frames;
 pub mod graph;
 pub mod guest;
 pub mod kernel;
+pub mod musl;
 pub mod pack;
 pub mod run;
 pub mod sim;

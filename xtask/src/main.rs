@@ -48,7 +48,7 @@ enum Command {
     Test(Test),
     /// Check format, lints, documentation, licence lines, lengths of files.
     Check,
-    /// Run the benchmarks and write docs/benchmarks.md.
+    /// Run the benchmarks and write docs/benchmarks.md and docs/benchmarks-posix.md.
     Bench(Bench),
     /// Draw the running system: target/graph.svg.
     Graph(Graph),
@@ -222,9 +222,23 @@ struct Test {
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// The system that measures [default: tests/bench.system].
+    /// What is measured [default: both].
+    #[arg(value_enum)]
+    what: Option<Measured>,
+    /// The system that measures the core [default: tests/bench.system].
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
+    /// Measure only operations of Linux programs whose name contains this, and write no report.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// The core and the factories: docs/benchmarks.md.
+    Core,
+    /// What Linux programs pay: docs/benchmarks-posix.md.
+    Posix,
 }
 
 #[derive(Debug, Args)]
@@ -453,6 +467,46 @@ fn graph(options: Graph) -> Result<()> {
 
 fn bench(options: &Bench) -> Result<()> {
     let builder = Builder::new(Flavour::Release)?;
+    let wanted = |what| options.only.is_none() && options.what.is_none_or(|only| only == what);
+    let core = if wanted(Measured::Core) {
+        bench_core(&builder, options)
+    } else {
+        Ok(())
+    };
+    // A target that is missed in one keeps nobody from the other.
+    let posix = if wanted(Measured::Posix) || options.only.is_some() {
+        bench_posix(&builder, options.only.as_deref())
+    } else {
+        Ok(())
+    };
+    core.and(posix)
+}
+
+/// Boots an image once to count instructions and once for the time: what `collect` makes of each run.
+fn measure<T>(image: &Image, collect: impl Fn(xtask::sim::Machine) -> Result<T>) -> Result<(T, T)> {
+    let run = |count_instructions, what: &str| {
+        progress(what);
+        collect(image.boot(&Qemu {
+            count_instructions,
+            ..Qemu::default()
+        })?)
+    };
+    Ok((
+        run(true, "counting instructions")?,
+        run(false, "measuring time")?,
+    ))
+}
+
+/// Shows a report and puts it in the place of the one before, whose notes stay.
+fn publish(report: &str, path: &str) -> Result<()> {
+    println!("{report}");
+    let path = root().join(path);
+    let before = fs::read_to_string(&path).ok();
+    fs::write(&path, bench::with_notes(report, before.as_deref()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn bench_core(builder: &Builder, options: &Bench) -> Result<()> {
     let description = options
         .system
         .clone()
@@ -465,24 +519,35 @@ fn bench(options: &Bench) -> Result<()> {
         texts: &[],
         tests: bench::PROGRAMS,
     };
-    let image = pack::system(&builder, &recipe)?;
-    let measure = |count_instructions, what: &str| {
-        progress(what);
-        let machine = image.boot(&Qemu {
-            count_instructions,
-            ..Qemu::default()
-        })?;
-        bench::collect(machine, &mut io::stderr())
-    };
-    let counted = measure(true, "counting instructions")?;
-    let timed = measure(false, "measuring time")?;
+    let image = pack::system(builder, &recipe)?;
+    let (counted, timed) = measure(&image, |machine| {
+        Ok(bench::collect(machine, &mut io::stderr())?)
+    })?;
     let (report, result) = bench::report(bench::AREAS, &counted, &timed);
-    println!("{report}");
-    let path = root().join("docs/benchmarks.md");
-    let before = fs::read_to_string(&path).ok();
-    fs::write(&path, bench::with_notes(&report, before.as_deref()))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    publish(&report, bench::REPORT)?;
     result
+}
+
+fn bench_posix(builder: &Builder, only: Option<&str>) -> Result<()> {
+    use xtask::bench::posix;
+    let recipe = Recipe {
+        name: "bench-posix",
+        description: &root().join("system.xml"),
+        search: &[],
+        additions: &posix::additions()?,
+        texts: &[(EXEC_FILE, posix::line(only) + "\n")],
+        tests: posix::PROGRAMS,
+    };
+    let image = pack::system(builder, &recipe)?;
+    let (counted, timed) = measure(&image, |machine| posix::collect(machine, &mut io::stderr()))?;
+    let (report, result) = posix::report(&counted, &timed);
+    match only {
+        Some(_) => {
+            println!("{report}");
+            Ok(())
+        }
+        None => publish(&report, posix::REPORT).and(result),
+    }
 }
 
 #[cfg(test)]
@@ -507,6 +572,7 @@ mod tests {
             "test",
             "test -- name",
             "bench",
+            "bench posix --only getppid",
             "graph",
             "graph --with a;b --output c.svg",
             "run --flavour debug --system a.system --add a=b --add c=d",
