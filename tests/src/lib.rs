@@ -175,7 +175,7 @@ pub const VTX_SUITES: &[Suite] = &[Suite {
     cases: include!("../guests/vtx/src/cases.rs"),
     programs: &[],
     files: &[],
-    limit: Duration::from_secs(300),
+    limit: Duration::from_secs(600),
     count_instructions: false,
 }];
 

@@ -7,8 +7,9 @@ use crate::{Vmcs, cr0, cr4, field, guest, primary};
 const CR0_OURS: u32 = cr0::PE | cr0::PG | cr0::NE | cr0::ET | CR0_CACHE;
 /// Cache disable and not-write-through: the guest may set them, its memory stays cached.
 const CR0_CACHE: u32 = 1 << 29 | 1 << 30;
-/// Bits of CR4 likewise. Those of paging while it is on too: a change of PAE has consequences.
-const CR4_OURS: u32 = cr4::VMXE | cr4::PSE | cr4::PAE;
+/// Bits of CR4 likewise. Those of paging while it is on too: a change of PAE has consequences. And those that
+/// a guest may not set, which the processor may have all the same.
+const CR4_OURS: u32 = cr4::VMXE | cr4::PSE | cr4::PAE | !CR4_ALLOWED;
 /// Bits of CR4 that a guest may set: VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT.
 /// What else there is needs more than a bit (or 64-bit mode), and `CPUID` does not offer it.
 const CR4_ALLOWED: u32 = 0x7ff;
@@ -231,7 +232,9 @@ mod tests {
     #[test]
     fn bits_of_cr4_that_are_not_there_are_refused() {
         let (mut vcpu, mut registers) = unpaged();
+        let exits = vcpu.0[&field::CR4_GUEST_HOST_MASK] as u32;
         for bit in 11..32 {
+            assert_ne!(exits & 1 << bit, 0, "bit {bit} is set without an exit");
             let refused = registers.write_cr4(&mut vcpu, 1 << bit);
             assert_eq!(refused, Ok(Err(Cr4Error)), "bit {bit}");
         }

@@ -3,7 +3,7 @@
 //!
 //! It is for: 32-bit kernels that are content with a PC of the nineties (a serial port, an interval timer,
 //! two interrupt controllers, a clock) or know the hypercalls. Whoever holds a virtual processor and
-//! memory for it loads a kernel ([`loaders`]), and hands each exit to a [`machine::Machine`].
+//! memory for it loads a kernel ([`loaders`]), and has a [`monitor::Monitor`] run it.
 //!
 //! It must never
 //! * give a guest anything of the machine that all this runs on: no port, no register, no address is
@@ -19,16 +19,25 @@
 //! | [`hypercall`] | what it may ask for |
 //! | [`memory`] | its memory, with bounds |
 //! | [`loaders`] | kernels: Multiboot and Linux |
+//! | [`monitor`] | enters the guest and sleeps when it does |
+//! | `kernel` | the virtual processor, on kernels that have such |
 //!
-//! No system call is made here, and no time passes: whoever runs a machine says what the time is.
+//! No system call is made here but in `kernel`, and no time passes: whoever runs a machine says what the time
+//! is.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod devices;
 pub mod hypercall;
+sel4::sel4_cfg_if! {
+    if #[sel4_cfg(VTX)] {
+        pub mod kernel;
+    }
+}
 pub mod loaders;
 pub mod machine;
 pub mod memory;
+pub mod monitor;
 pub mod processor;
 #[cfg(test)]
 mod tests;

@@ -108,6 +108,9 @@ pub enum End {
     /// It was powered off, with an exit code.
     #[error("powered off with code {0}")]
     PowerOff(u8),
+    /// It was ended from outside.
+    #[error("stopped")]
+    Stopped,
     /// It asked to be reset.
     #[error("reset")]
     Reset,
@@ -254,6 +257,15 @@ impl Machine {
             true => Next::Enter,
             false => Next::Idle(self.board.next()),
         }
+    }
+
+    /// A signal took the guest's thread out of it, at `ip`, before `interruption` was injected if that is not
+    /// 0. What is in its registers stays there.
+    pub const fn interrupted(&mut self, ip: u32, interruption: u32, flags: u32, state: u32) {
+        self.ip = ip;
+        self.injected = interruption;
+        self.flags = flags;
+        self.interruptibility = state;
     }
 
     /// The guest was left.

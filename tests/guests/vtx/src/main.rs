@@ -15,7 +15,9 @@ mod machine;
 sel4::sel4_cfg_if! {
     if #[sel4_cfg(VTX)] {
         mod guest;
+        mod pc;
         mod suite;
+        mod whole;
         use suite::run;
     } else {
         fn run(_: &sel4::BootInfo) -> bool {
@@ -24,7 +26,7 @@ sel4::sel4_cfg_if! {
     }
 }
 
-#[root_task(heap_size = 64 * 1024)]
+#[root_task(stack_size = 64 * 1024, heap_size = 256 * 1024)]
 fn main(bootinfo: &sel4::BootInfoPtr) -> Never {
     panicking::set_hook(&|info| {
         xos_test_kit::panicked(format_args!("{info}"), &mut machine::Serial);

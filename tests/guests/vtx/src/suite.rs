@@ -6,6 +6,7 @@ use crate::guest::{
     ready, run as run_piece, space,
 };
 use crate::machine::{Machine, Serial, at, retype};
+use crate::whole::*;
 use core::arch::asm;
 use sel4::init_thread::slot;
 use sel4::{
