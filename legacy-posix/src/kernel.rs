@@ -47,7 +47,9 @@ impl Registers {
 /// What of the registers is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Extent {
-    /// RIP, RSP, RFLAGS and RAX.
+    /// Nothing: it goes on where it faulted.
+    Nothing,
+    /// RIP, RSP, RFLAGS and RAX; what a call may change beside these (RCX, R11) is undefined.
     Result,
     /// All of them.
     All,
@@ -73,10 +75,18 @@ pub trait Kernel: Paging {
     /// Stops an execution for good.
     fn end_execution(&mut self, execution: Execution);
 
+    /// The registers of an execution whose fault is being seen to.
+    fn registers(&mut self, execution: Execution) -> Registers;
+
+    /// An execution whose fault is being seen to has to wait. It stands still then, even if its fault was
+    /// made up.
+    fn hold(&mut self, execution: Execution);
+
     /// The registers of an execution, which stops if it has not stopped by itself.
     fn stop(&mut self, execution: Execution) -> Registers;
 
-    /// Writes registers of an execution that stands still, and lets it run.
+    /// Writes registers of an execution that stands still, and lets it run. One whose fault is being seen to
+    /// may go on only when the server waits for the next event.
     fn run(&mut self, execution: Execution, registers: &Registers, extent: Extent);
 
     /// Nanoseconds since some moment in the past.

@@ -43,7 +43,7 @@
 //! | [`task`], [`server`] | processes and threads, and everything that happens to them |
 //! | [`elf`], [`boot`] | programs, and the first of them |
 //! | [`syscall`] | from a call's number to what does it |
-//! | [`kernel`] | what is needed of the machine |
+//! | [`kernel`], [`gate`] | what is needed of the machine; how a thread returns from a call |
 //! | [`vfs`] | what paths name, who may, file systems: tmpfs and `/proc` |
 //! | [`file`](mod@file) | open files, and what calls do with them |
 //! | [`pipe`], [`event`], [`socket`], [`poll`], [`tty`] | what can be open besides files |
@@ -63,6 +63,7 @@ pub mod event;
 pub mod file;
 pub mod flow;
 pub mod futex;
+pub mod gate;
 pub mod id;
 pub mod kernel;
 pub mod machine_api;

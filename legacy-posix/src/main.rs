@@ -13,6 +13,8 @@ extern crate alloc;
 mod clock;
 #[path = "machine/frames.rs"]
 mod frames;
+#[path = "machine/gates.rs"]
+mod gates;
 #[path = "machine/helpers.rs"]
 mod helpers;
 #[path = "machine/kernel.rs"]
@@ -32,7 +34,7 @@ use sel4::{MessageInfo, Word};
 
 use crate::frames::Frames;
 use crate::helpers::{CONSOLE_BADGE, TIMER_BADGE};
-use crate::kernel::Machine;
+use crate::kernel::{Answer, Machine};
 
 /// What the server's own tables may take. Its pages cost nothing before they are used.
 const HEAP: usize = 96 << 20;
@@ -82,7 +84,8 @@ fn main() -> Result<i32, String> {
 
 /// Receives events until the first process has ended; gives its exit status as a shell has it.
 fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) -> i32 {
-    let mut answer: Option<[Word; 1]> = None;
+    // How many words of these the one is sent whose message came last; `None` for no answer.
+    let mut answer: Option<(usize, [Word; 3])> = None;
     loop {
         drain(server);
         if let Some(status) = server.ended {
@@ -93,27 +96,36 @@ fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) ->
                 signal => 128 + signal,
             };
         }
+        // Last of all: what else is done may change what becomes of the one whose fault it was.
+        match server.kernel.end() {
+            Answer::None => {}
+            Answer::Resume => answer = Some((0, [0; 3])),
+            Answer::GoTo(ip, sp, flags) => answer = Some((3, [ip, sp, flags])),
+        }
         let received = match answer.take() {
-            Some(words) => endpoint.reply_recv_with_mrs(MessageInfo::new(0, 0, 0, 1), words, ()),
+            Some((count, words)) => {
+                endpoint.reply_recv_with_mrs(MessageInfo::new(0, 0, 0, count), words, ())
+            }
             None => endpoint.recv_with_mrs(()),
         };
         match received.badge {
             TIMER_BADGE => {
                 server.tick();
-                answer = Some([server.kernel.until_alarm()]);
+                answer = Some((1, [server.kernel.until_alarm(), 0, 0]));
             }
             CONSOLE_BADGE => {
                 let bytes = helpers::input(&received);
                 server.input(&bytes);
-                answer = Some([0]);
+                answer = Some((1, [0; 3]));
             }
             badge => {
                 if let Some(execution) = kernel::execution_of(badge) {
                     let fault = fault(&received);
+                    let is_exception = matches!(fault, Fault::Exception(..));
+                    server.kernel.begin(execution, is_exception);
                     server.fault(execution, fault);
                 } else if received.info.label() != 0 {
                     // Somebody opened a session: there is nothing to be asked for yet.
-                    answer = None;
                     let label = xos::protocol::Error::NoSuchOperation.label();
                     sel4::reply_with_mrs(MessageInfo::new(label, 0, 0, 0), []);
                 }

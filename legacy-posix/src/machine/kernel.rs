@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::{Execution, Extent, Kernel, Registers};
 use legacy_posix::machine_api::NO_ALARM;
 use legacy_posix::mm::{Paging, Slot, Space};
@@ -44,9 +45,32 @@ pub const fn execution_of(badge: u64) -> Option<Execution> {
     }
 }
 
+/// How the fault is answered that is being seen to.
+#[derive(Clone, Copy, Default)]
+pub enum Answer {
+    /// Not now.
+    #[default]
+    None,
+    /// The thread goes on where it stopped.
+    Resume,
+    /// It goes on there, with that stack and those flags.
+    GoTo(u64, u64, u64),
+}
+
+/// The fault that is being seen to.
+#[derive(Clone, Copy)]
+struct Caller {
+    execution: Execution,
+    /// Whether an answer is looked at.
+    is_exception: bool,
+    answer: Answer,
+}
+
 /// The machine.
 pub struct Machine {
     spaces: Spaces,
+    /// Whose fault is being seen to. Whoever has been told to go on otherwise is it no more.
+    caller: Option<Caller>,
     clock: Clock,
     alarm: u64,
     random: u64,
@@ -59,9 +83,59 @@ impl Machine {
         let random = clock.now() ^ clock.epoch().rotate_left(32);
         Ok(Self {
             spaces: Spaces::new(endpoint),
+            caller: None,
             clock,
             alarm: NO_ALARM,
             random,
+        })
+    }
+
+    /// A fault is going to be seen to.
+    pub fn begin(&mut self, execution: Execution, is_exception: bool) {
+        self.caller = Some(Caller {
+            execution,
+            is_exception,
+            answer: Answer::None,
+        });
+    }
+
+    /// It has been seen to: how it is answered.
+    pub fn end(&mut self) -> Answer {
+        self.caller
+            .take()
+            .map_or(Answer::None, |caller| caller.answer)
+    }
+
+    /// The caller, if it is this execution, which gets no answer any more.
+    fn take_caller(&mut self, execution: Execution) -> Option<Caller> {
+        self.caller.take_if(|caller| caller.execution == execution)
+    }
+
+    /// Reads the registers of an execution.
+    fn read(&mut self, execution: Execution, suspend: bool) -> Option<Registers> {
+        let context = self.spaces.tcb(execution)?.tcb_read_registers(suspend, ALL);
+        let context = context.ok()?;
+        let raw = context.inner();
+        Some(Registers {
+            rip: raw.rip,
+            rsp: raw.rsp,
+            rflags: raw.rflags,
+            rax: raw.rax,
+            rbx: raw.rbx,
+            rcx: raw.rcx,
+            rdx: raw.rdx,
+            rsi: raw.rsi,
+            rdi: raw.rdi,
+            rbp: raw.rbp,
+            r8: raw.r8,
+            r9: raw.r9,
+            r10: raw.r10,
+            r11: raw.r11,
+            r12: raw.r12,
+            r13: raw.r13,
+            r14: raw.r14,
+            r15: raw.r15,
+            fs_base: raw.tls_base,
         })
     }
 
@@ -102,44 +176,57 @@ impl Kernel for Machine {
     }
 
     fn end_execution(&mut self, execution: Execution) {
+        self.take_caller(execution);
         self.spaces.end_execution(execution);
     }
 
-    fn stop(&mut self, execution: Execution) -> Registers {
-        let Some(tcb) = self.spaces.tcb(execution) else {
-            return Registers::default();
-        };
-        let Ok(context) = tcb.tcb_read_registers(true, ALL) else {
-            return Registers::default();
-        };
-        let raw = context.inner();
-        Registers {
-            rip: raw.rip,
-            rsp: raw.rsp,
-            rflags: raw.rflags,
-            rax: raw.rax,
-            rbx: raw.rbx,
-            rcx: raw.rcx,
-            rdx: raw.rdx,
-            rsi: raw.rsi,
-            rdi: raw.rdi,
-            rbp: raw.rbp,
-            r8: raw.r8,
-            r9: raw.r9,
-            r10: raw.r10,
-            r11: raw.r11,
-            r12: raw.r12,
-            r13: raw.r13,
-            r14: raw.r14,
-            r15: raw.r15,
-            fs_base: raw.tls_base,
+    fn registers(&mut self, execution: Execution) -> Registers {
+        self.read(execution, false).unwrap_or_default()
+    }
+
+    fn hold(&mut self, execution: Execution) {
+        if let Some(tcb) = self.spaces.tcb(execution) {
+            let _ = tcb.tcb_suspend();
         }
+        self.take_caller(execution);
+    }
+
+    fn stop(&mut self, execution: Execution) -> Registers {
+        let caller = self.take_caller(execution);
+        let mut registers = self.read(execution, true).unwrap_or_default();
+        let is_leaving = matches!(caller.map(|caller| caller.answer), Some(Answer::GoTo(..)))
+            || Place::is_within(registers.rip);
+        if is_leaving && let Some((page, index)) = self.spaces.gate(execution) {
+            page.get(index).settle(&mut registers);
+        }
+        registers
     }
 
     fn run(&mut self, execution: Execution, registers: &Registers, extent: Extent) {
+        if let Some(caller) = &mut self.caller
+            && caller.execution == execution
+        {
+            if extent == Extent::Nothing {
+                caller.answer = Answer::Resume;
+                return;
+            }
+            if extent == Extent::Result
+                && caller.is_exception
+                && let Some((page, index)) = self.spaces.gate(execution)
+            {
+                page.put(index, Place::new(registers));
+                caller.answer = Answer::GoTo(gate::CODE, Place::address(index), registers.rflags);
+                return;
+            }
+        }
+        self.take_caller(execution);
         let Some(tcb) = self.spaces.tcb(execution) else {
             return;
         };
+        if extent == Extent::Nothing {
+            let _ = tcb.tcb_resume();
+            return;
+        }
         let mut context = UserContext::default();
         let raw = context.inner_mut();
         raw.rip = registers.rip;
@@ -147,7 +234,7 @@ impl Kernel for Machine {
         raw.rflags = registers.rflags;
         raw.rax = registers.rax;
         let count = match extent {
-            Extent::Result => RESULT,
+            Extent::Nothing | Extent::Result => RESULT,
             Extent::All => {
                 raw.rbx = registers.rbx;
                 raw.rcx = registers.rcx;

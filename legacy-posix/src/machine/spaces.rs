@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::Execution;
 use legacy_posix::mm::{Slot, Space as SpaceId};
 use legacy_posix::{Errno, Page, Result};
@@ -25,12 +26,13 @@ use xos::protocol::{IcId, Name};
 use xos::server::Space;
 
 use crate::frames;
+use crate::gates::{self, GatePage, Gates};
 use crate::kernel::{CSPACE_RADIX, badge_of};
 
 /// The program's own root slots.
 const OWN: Space = Space::ic(CSPACE_RADIX);
 /// Root slots of nodes of ICs.
-const FIRST_NODE: u32 = 128;
+const FIRST_NODE: u32 = gates::FIRST_PLACE + gates::STEPS;
 const NODES: u32 = frames::FIRST_PLACE - FIRST_NODE;
 /// Root slot that is empty between any two calls.
 const STAGING: u32 = 127;
@@ -94,12 +96,16 @@ struct IcRecord {
     faults: u32,
     /// The node with those that its CSpace has no room for: where it lies.
     more_faults: (u32, u32),
+    /// The page with the places of its executions in the gate, unless there was no memory for it.
+    gate: Option<GatePage>,
 }
 
 struct ExecutionRecord {
     space: u32,
     /// CPtr of the TCB.
     tcb: u64,
+    /// The page that its place in the gate is in, and which place that is.
+    gate: Option<(GatePage, usize)>,
 }
 
 /// All address spaces.
@@ -112,6 +118,7 @@ pub struct Spaces {
     free_executions: Vec<u32>,
     free_nodes: Vec<u32>,
     next_node: u32,
+    gates: Gates,
 }
 
 impl Spaces {
@@ -126,6 +133,7 @@ impl Spaces {
             free_executions: Vec::new(),
             free_nodes: Vec::new(),
             next_node: 0,
+            gates: Gates::new(),
         }
     }
 
@@ -187,6 +195,7 @@ impl Spaces {
             executions: Vec::new(),
             faults: 0,
             more_faults: (0, 0),
+            gate: None,
         };
         let number = match self.free_ics.pop() {
             Some(number) => {
@@ -198,7 +207,32 @@ impl Spaces {
                 self.ics.len() as u32 - 1
             }
         };
-        Ok(SpaceId(number))
+        let space = SpaceId(number);
+        let _ = self.make_gate(space);
+        Ok(space)
+    }
+
+    /// Maps the gate. Without it, whoever executes there takes the longer way back from a call.
+    fn make_gate(&mut self, space: SpaceId) -> Result<()> {
+        let (code, page) = self.gates.take()?;
+        let made = self
+            .map_fixed(space, gate::CODE, code)
+            .and_then(|()| self.map_fixed(space, gate::PLACES, page.frame()));
+        match made {
+            Ok(()) => self.ic(space)?.gate = Some(page),
+            Err(_) => self.gates.give(page),
+        }
+        made
+    }
+
+    /// Maps a frame of the server's own for as long as the IC lives.
+    fn map_fixed(&mut self, space: SpaceId, address: u64, frame: (u32, u32)) -> Result<()> {
+        let slot = self.map_frame(space, address, frame, false)?;
+        let (node, index) = place_of(slot);
+        let node = &mut self.ic(space)?.nodes[node];
+        clear(&mut node.frames, index);
+        set(&mut node.fixed, index);
+        Ok(())
     }
 
     /// Takes everything that is mapped out of an address space, and keeps it or lets it go.
@@ -225,6 +259,9 @@ impl Spaces {
         for execution in record.executions {
             self.executions[execution.0 as usize] = None;
             self.free_executions.push(execution.0);
+        }
+        if let Some(page) = record.gate {
+            self.gates.give(page);
         }
         let _ = xos::manager().destroy(record.id);
         for (i, node) in record.nodes.iter().enumerate() {
@@ -337,11 +374,21 @@ impl Spaces {
         page: Page,
         writable: bool,
     ) -> Result<Slot> {
+        self.map_frame(space, address, frames::place(page), writable)
+    }
+
+    /// Maps what is in that node of the server's, at that index.
+    fn map_frame(
+        &mut self,
+        space: SpaceId,
+        address: u64,
+        (from, at): (u32, u32),
+        writable: bool,
+    ) -> Result<Slot> {
         let (node, index) = self.slot(space)?;
         let record = self.ic(space)?;
         let vspace = OWN.node(record.nodes[0].place).vspace();
         let parts = OWN.node(record.nodes[node].place);
-        let (from, at) = frames::place(page);
         let rights = rights(writable);
         // The copy itself has all rights: a page may become writable later.
         parts
@@ -433,6 +480,11 @@ impl Spaces {
         Some(Cap::from_bits(record.tcb))
     }
 
+    /// The place of an execution in the gate, if it has one.
+    pub fn gate(&self, execution: Execution) -> Option<(GatePage, usize)> {
+        self.executions.get(execution.0 as usize)?.as_ref()?.gate
+    }
+
     /// An execution that stands still.
     pub fn create_execution(&mut self, space: SpaceId) -> Result<Execution> {
         if let Some(execution) = self.ic(space)?.idle.pop() {
@@ -472,9 +524,13 @@ impl Spaces {
             Cap::from_bits(0),
         )
         .map_err(|_| Errno::AGAIN)?;
+        let ic = self.ic(space)?;
+        let index = ic.executions.len();
+        let gate = ic.gate.filter(|_| index < gate::COUNT);
         let record = Some(ExecutionRecord {
             space: space.0,
             tcb: tcb.bits(),
+            gate: gate.map(|page| (page, index)),
         });
         if self.free_executions.pop().is_some() {
             self.executions[number as usize] = record;
@@ -517,6 +573,10 @@ impl Spaces {
         };
         let tcb: Tcb = Cap::from_bits(record.tcb);
         let _ = tcb.tcb_suspend();
+        if let Some((page, index)) = record.gate {
+            // The next thread there may be another program's.
+            page.put(index, Place::default());
+        }
         let space = SpaceId(record.space);
         if let Ok(ic) = self.ic(space) {
             ic.idle.push(execution);

@@ -32,10 +32,11 @@ pub use space::{AddressSpace, Mapping, Trap};
 pub const PAGE_BYTES: u64 = PAGE as u64;
 /// The lowest address that may be mapped (`vm.mmap_min_addr`).
 pub const LOWEST: u64 = 0x1_0000;
-/// End of a program's addresses: the last page of the lower half is never mapped, as in Linux.
-pub const END: u64 = 0x7fff_ffff_f000;
-/// End of the stack: nothing is randomised, and a page above it stays free.
-pub const STACK_END: u64 = 0x7fff_ffff_e000;
+/// End of a program's addresses: a page before Linux's. The last pages of the lower half are what
+/// executions return through ([`crate::gate`]).
+pub const END: u64 = crate::gate::CODE;
+/// End of the stack: nothing is randomised, and the page above it has the code of signal handlers.
+pub const STACK_END: u64 = END - PAGE_BYTES;
 /// Below the stack and what it may grow to at most: where mappings are placed, downward.
 pub const MAPS_END: u64 = 0x7fff_f7ff_f000;
 /// Mappings of a process at most (`vm.max_map_count`).

@@ -137,7 +137,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                 // It says that it faults while it waits for us: made up, by a message of its own.
                 return;
             }
-            t.registers = self.kernel.stop(execution);
+            if !matches!(fault, Fault::Page(..)) {
+                // A page that is supplied is nothing to the registers.
+                t.registers = self.kernel.registers(execution);
+            }
         }
         match fault {
             Fault::Exception(INVALID_OPCODE, _) if self.is_at_syscall(thread) => {
@@ -288,6 +291,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         };
         if t.state != State::Blocked {
             t.state = State::Blocked;
+            self.kernel.hold(t.execution);
             let process = t.process;
             if let Some(process) = self.tasks.processes.get_mut(&process) {
                 process.usage.waits += 1;
@@ -410,6 +414,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             }
         };
         if let Ok(t) = self.tasks.thread_mut(thread) {
+            t.registers = self.kernel.registers(t.execution);
             t.trap = [error, 14, address];
         }
         self.force(thread, info);
@@ -455,7 +460,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// Lets a thread go on where it stopped.
     fn resume(&mut self, thread: ThreadId) {
-        self.go(thread, Extent::Result, None);
+        self.go(thread, Extent::Nothing, None);
     }
 
     /// Does what was due by now.

@@ -228,6 +228,12 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                 return;
             };
             if process.stopped {
+                if t.state == State::Running {
+                    self.kernel.hold(t.execution);
+                }
+                if extent == Extent::Nothing {
+                    t.registers = self.kernel.registers(t.execution);
+                }
                 t.state = match restart {
                     Some(_) => State::Blocked,
                     None => State::Held,
@@ -237,6 +243,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             let ready = (t.pending.set() | process.pending.set()) & !t.mask;
             if ready == 0 {
                 break;
+            }
+            if extent == Extent::Nothing {
+                // A handler begins where the program stopped.
+                t.registers = self.kernel.registers(t.execution);
+                extent = Extent::Result;
             }
             let Some(info) = t
                 .pending
@@ -481,8 +492,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
 /// A thread's call is done again at once.
 fn t_again<K: Kernel, P: Pages>(server: &mut Server<K, P>, thread: ThreadId) {
-    if let Ok(t) = server.tasks.thread_mut(thread) {
-        t.state = State::Blocked;
+    if let Ok(t) = server.tasks.thread_mut(thread)
+        && core::mem::replace(&mut t.state, State::Blocked) == State::Running
+    {
+        server.kernel.hold(t.execution);
     }
     server.files.queues.rouse(thread);
 }

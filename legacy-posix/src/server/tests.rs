@@ -62,6 +62,12 @@ impl Kernel for Model {
     fn end_execution(&mut self, execution: Execution) {
         self.executions.remove(&execution.0).unwrap();
     }
+    fn registers(&mut self, execution: Execution) -> Registers {
+        self.executions[&execution.0].0
+    }
+    fn hold(&mut self, execution: Execution) {
+        self.stop(execution);
+    }
     fn stop(&mut self, execution: Execution) -> Registers {
         let (registers, runs) = self.executions.get_mut(&execution.0).unwrap();
         *runs = false;
@@ -72,6 +78,7 @@ impl Kernel for Model {
         assert!(!*runs, "it runs already");
         *runs = true;
         match extent {
+            Extent::Nothing => {}
             Extent::All => *registers = *new,
             Extent::Result => {
                 registers.rip = new.rip;
@@ -186,6 +193,14 @@ impl Test {
         self.server.kernel.executions[&execution.0].1
     }
 
+    /// An execution stops because of a fault.
+    fn fault(&mut self, execution: Execution, fault: Fault) {
+        if let Some((_, runs)) = self.server.kernel.executions.get_mut(&execution.0) {
+            *runs = false;
+        }
+        self.server.fault(execution, fault);
+    }
+
     /// A thread makes a call: the result, if it goes on.
     fn call<const N: usize>(&mut self, t: ThreadId, number: u32, args: [u64; N]) -> Option<i64> {
         assert!(self.runs(t), "{t} does not run");
@@ -195,8 +210,7 @@ impl Test {
         r.rax = number.into();
         [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = all;
         let execution = self.execution(t);
-        self.server
-            .fault(execution, Fault::Exception(INVALID_OPCODE, 0));
+        self.fault(execution, Fault::Exception(INVALID_OPCODE, 0));
         if !self.server.kernel.executions.get(&execution.0)?.1 {
             return None;
         }
@@ -533,15 +547,13 @@ fn an_access_to_nothing_is_a_signal_with_the_address() {
     let mut test = Test::new();
     test.handle(INIT, linux::SIGSEGV, HANDLER, linux::SA_SIGINFO);
     let execution = test.execution(INIT);
-    test.server
-        .fault(execution, Fault::Page(0xdead_0000, Access::Write));
+    test.fault(execution, Fault::Page(0xdead_0000, Access::Write));
     let r = *test.registers(INIT);
     assert_eq!((r.r11, r.rdi), (HANDLER, linux::SIGSEGV.into()));
     let [_, code, address] = test.get(INIT, r.rsi);
     assert_eq!((code as u32, address), (linux::SEGV_MAPERR, 0xdead_0000));
     // A second one within the handler, which blocks it: the end.
-    test.server
-        .fault(execution, Fault::Page(0xdead_0000, Access::Write));
+    test.fault(execution, Fault::Page(0xdead_0000, Access::Write));
     let core = Life::Zombie(linux::SIGSEGV as i32 | 0x80);
     assert_eq!(
         test.server.tasks.process(ProcessId::INIT).unwrap().life,
@@ -697,7 +709,7 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     let execution = test.execution(bomb);
     let mut at = start;
     while test.server.tasks.threads.contains_key(&bomb) {
-        test.server.fault(execution, Fault::Page(at, Access::Write));
+        test.fault(execution, Fault::Page(at, Access::Write));
         at += 4096;
         if test.server.pages.available().0 == 0 {
             break;
@@ -709,8 +721,7 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     let first = test.execution(INIT);
     for page in 1..8 {
         let address = crate::mm::STACK_END - page * 4096;
-        test.server
-            .fault(first, Fault::Page(address, Access::Write));
+        test.fault(first, Fault::Page(address, Access::Write));
         assert!(test.runs(INIT));
     }
     test.handle(INIT, linux::SIGUSR1, HANDLER, 0);
@@ -718,7 +729,7 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     assert_eq!(test.call(bomb, linux::__NR_kill, kill), Some(0));
     assert_eq!(test.registers(INIT).r11, HANDLER);
     // The next page is the bomb's end.
-    test.server.fault(execution, Fault::Page(at, Access::Write));
+    test.fault(execution, Fault::Page(at, Access::Write));
     assert!(!test.server.tasks.threads.contains_key(&bomb));
     assert!(test.server.ended.is_none());
     assert_eq!(
@@ -743,7 +754,7 @@ fn an_interrupt_of_software_is_a_signal() {
     before.rip = place;
     before.rsp -= 1024;
     let execution = test.execution(child);
-    test.server.fault(execution, Fault::Foreign);
+    test.fault(execution, Fault::Foreign);
     let r = *test.registers(child);
     assert_eq!((r.r11, r.rdi), (HANDLER, linux::SIGSEGV.into()));
     let [_, code] = test.get(child, r.rsi);
