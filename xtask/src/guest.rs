@@ -7,10 +7,11 @@ use crate::workspace::{Program, Workspace, cargo, progress, progress_step, run};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, MetadataCommand};
 use sel4_kernel::{Flavour, Prefix, SEL4_PREFIX};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use xos_runtime::flags::{LINKER_SCRIPT, RUSTFLAGS, TARGET};
 
 /// The profile of guest programs, in the workspace's manifest.
@@ -47,6 +48,9 @@ pub struct Builder {
     workspace: Workspace,
     prefix: Prefix,
     folder: PathBuf,
+    /// What was built already. A tool's run sees one state of the sources, and asking Cargo once more for
+    /// each of many boots takes longer than these.
+    built: Mutex<BTreeSet<Program>>,
 }
 
 impl Builder {
@@ -58,6 +62,7 @@ impl Builder {
             prefix: kernel::prefix(flavour)?,
             folder,
             workspace,
+            built: Mutex::default(),
         })
     }
 
@@ -79,11 +84,12 @@ impl Builder {
         self.folder.join(TARGET).join(PROFILE)
     }
 
-    /// Builds programs of the workspace, and gives their images.
+    /// Builds programs of the workspace, each once however often it is asked for, and gives their images.
     pub fn build(&self, programs: &[Program]) -> Result<BTreeMap<String, PathBuf>> {
         let folder = self.programs_folder();
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for program in programs {
+        for program in programs.iter().filter(|program| !built.contains(program)) {
             packages
                 .entry(&program.package)
                 .or_default()
@@ -100,6 +106,7 @@ impl Builder {
             }
             run(&mut command, &format!("building {package}"))?;
         }
+        built.extend(programs.iter().cloned());
         Ok(programs
             .iter()
             .map(|p| (p.name.clone(), folder.join(&p.name)))

@@ -22,7 +22,7 @@ const GUESTS: [(&str, Role); 7] = [
 ];
 
 /// What a guest program is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The initial task.
     RootTask,
@@ -35,7 +35,7 @@ pub enum Role {
 }
 
 /// A guest program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
     /// The package it is in.
     pub package: String,
