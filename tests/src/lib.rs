@@ -145,6 +145,22 @@ pub const SUITES: &[Suite] = &[
         limit: Duration::from_secs(60),
         count_instructions: false,
     },
+    Suite {
+        name: "virtines",
+        boots: Boots::System("tests/guests/virtines/virtines.system"),
+        cases: include!("../guests/virtines/src/cases.rs"),
+        programs: &["test-virtines-app", "test-virtine"],
+        files: &[
+            ("etc/text", "not a program\n"),
+            ("etc/empty", ""),
+            (
+                "etc/truncated",
+                "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
+            ),
+        ],
+        limit: Duration::from_secs(240),
+        count_instructions: false,
+    },
     // A line for each factory.
     conformance!("process"),
     conformance!("thread"),

@@ -60,6 +60,8 @@ dimension! {
         Linux => "Linux ABI",
         /// A kernel of its own.
         Own => "own kernel",
+        /// What its creator granted of its factory's hypercalls, and nothing else.
+        Hypercalls => "granted hypercalls",
     }
 }
 dimension! {

@@ -22,6 +22,7 @@
 //! | [`console`], [`timer`] | a client and a driver |
 //! | [`start`] | a factory and the program that it starts |
 //! | [`supervisor`] | the IC manager and the root task |
+//! | [`virtine`] | a client, the virtine factory and a virtine |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ pub mod slots;
 pub mod start;
 pub mod supervisor;
 pub mod timer;
+pub mod virtine;
 pub mod wire;
 
 pub use badge::{Badge, Who};

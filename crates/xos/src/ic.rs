@@ -35,8 +35,13 @@ impl Ic {
         }
     }
 
+    /// The capability.
+    pub(crate) const fn endpoint(&self) -> sel4::cap::Endpoint {
+        sel4::cap::Endpoint::from_bits(leaf(self.slot.number()))
+    }
+
     fn handle(&self) -> Handle {
-        Handle::new(sel4::cap::Endpoint::from_bits(leaf(self.slot.number())))
+        Handle::new(self.endpoint())
     }
 
     /// Its id.

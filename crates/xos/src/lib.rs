@@ -28,6 +28,7 @@
 //! | [`service`] | being a server, and calling one |
 //! | [`region`], [`link`] | shared memory, and everything else that ICs can have in common |
 //! | [`timer`] | time |
+//! | [`virtine`] | functions that are called in a context of their own |
 //! | [`manager`] | the IC manager itself, for all else |
 //!
 //! Nothing here is a right: a program can do what its capabilities let it do
@@ -55,6 +56,7 @@ pub mod sync;
 pub mod thread;
 pub mod timer;
 pub mod tls;
+pub mod virtine;
 
 pub use cspace::{Slot, available_slots, reserve_slots, take_slot};
 pub use error::{Error, Result, Tried};

@@ -480,6 +480,7 @@ fn inner<'m, I>(ic: Member<'m, Contained<I>>) -> Member<'m, I> {
         id: ic.id,
         parts: ic.parts,
         client: ic.client,
+        state: ic.state,
         data: &mut ic.data.program,
     }
 }

@@ -14,7 +14,7 @@ use xos_protocol::{Error, Name, RegionId, Result, Subject};
 use crate::arena::Nodes;
 use crate::files::{Files, Path, is_program};
 use crate::kernel::{At, Kernel};
-use crate::program::Program;
+use crate::program::{Program, Segment};
 
 /// Images that the cache holds.
 pub const MAX_IMAGES: usize = 32;
@@ -72,6 +72,8 @@ impl Image<'_> {
 pub struct Images<'a> {
     images: Vec<Option<Image<'a>>, MAX_IMAGES>,
     clock: u64,
+    /// Whether the first state of pages that can be written is shared as well.
+    whole: bool,
 }
 
 /// What the cache works with.
@@ -87,12 +89,36 @@ pub struct Tools<'t, 'a, K, P> {
 }
 
 impl<'a> Images<'a> {
-    /// An empty cache.
+    /// An empty cache, for those who share the pages that nobody can write.
     pub const fn new() -> Self {
         Self {
             images: Vec::new(),
             clock: 0,
+            whole: false,
         }
+    }
+
+    /// An empty cache, for those who also share the first state of the pages that are not zero then: a
+    /// segment's pages are [`shared`](Self::shared) of them.
+    pub const fn whole() -> Self {
+        Self {
+            images: Vec::new(),
+            clock: 0,
+            whole: true,
+        }
+    }
+
+    /// How many pages of a segment are shared, from its first one on.
+    pub const fn shared(&self, segment: &Segment) -> u64 {
+        match (segment.writable, self.whole) {
+            (false, _) => segment.pages(),
+            (true, true) => segment.filled_pages(),
+            (true, false) => 0,
+        }
+    }
+
+    fn shared_pages(&self, program: &Program) -> u64 {
+        program.segments.iter().map(|s| self.shared(s)).sum()
     }
 
     /// The image at an index that [`load`](Self::load) gave, while it is in use.
@@ -143,7 +169,7 @@ impl<'a> Images<'a> {
                 .log(format_args!("{path} cannot be run: {error}"));
             Error::BadImage
         })?;
-        if program.shared_pages() > MAX_SHARED {
+        if self.shared_pages(&program) > MAX_SHARED {
             tools.kernel.log(format_args!(
                 "{path} cannot be run: its code is larger than 16 MiB"
             ));
@@ -151,7 +177,7 @@ impl<'a> Images<'a> {
         }
         let index = self.free_index(tools)?;
         let shared = loop {
-            match fill(&program, file, tools) {
+            match self.fill(&program, file, tools) {
                 Ok(shared) => break shared,
                 Err(Error::OverBudget | Error::NoMemory | Error::TableFull)
                     if self.give_up(tools).is_some() => {}
@@ -203,61 +229,65 @@ impl Default for Images<'_> {
     }
 }
 
-/// Makes the region with an image's shared pages.
-fn fill<K: Kernel, P: Port>(
-    program: &Program,
-    file: &[u8],
-    tools: &mut Tools<'_, '_, K, P>,
-) -> Result<Option<Shared>> {
-    let pages = program.shared_pages() as u32;
-    if pages == 0 {
-        return Ok(None);
-    }
-    let nodes = pages.div_ceil(NODE_FRAMES);
-    let place = tools.nodes.take_run(nodes).ok_or(Error::TableFull)?;
-    let created = tools.manager.region_create(&RegionCreate {
-        payer: None,
-        pages,
-        large: false,
-        place,
-    });
-    let region = match created {
-        Ok(region) => region,
-        Err(error) => {
-            tools.nodes.give_run(place, nodes);
+impl Images<'_> {
+    /// Makes the region with an image's shared pages.
+    fn fill<K: Kernel, P: Port>(
+        &self,
+        program: &Program,
+        file: &[u8],
+        tools: &mut Tools<'_, '_, K, P>,
+    ) -> Result<Option<Shared>> {
+        let pages = self.shared_pages(program) as u32;
+        if pages == 0 {
+            return Ok(None);
+        }
+        let nodes = pages.div_ceil(NODE_FRAMES);
+        let place = tools.nodes.take_run(nodes).ok_or(Error::TableFull)?;
+        let created = tools.manager.region_create(&RegionCreate {
+            payer: None,
+            pages,
+            large: false,
+            place,
+        });
+        let region = match created {
+            Ok(region) => region,
+            Err(error) => {
+                tools.nodes.give_run(place, nodes);
+                return Err(error);
+            }
+        };
+        let shared = Shared {
+            region,
+            place,
+            nodes,
+        };
+        let mapped = tools.manager.share(&Share {
+            region,
+            target: Subject::Myself,
+            address: FILL_ADDRESS,
+            rights: Rights::RW,
+        });
+        if let Err(error) = mapped {
+            drop_region(shared, tools);
             return Err(error);
         }
-    };
-    let shared = Shared {
-        region,
-        place,
-        nodes,
-    };
-    let mapped = tools.manager.share(&Share {
-        region,
-        target: Subject::Myself,
-        address: FILL_ADDRESS,
-        rights: Rights::RW,
-    });
-    if let Err(error) = mapped {
-        drop_region(shared, tools);
-        return Err(error);
-    }
-    let mut address = FILL_ADDRESS;
-    for segment in program.segments.iter().filter(|s| !s.writable) {
-        for page in 0..segment.filled_pages() {
-            if let Some((at, range)) = segment.page_bytes(page) {
-                let at = address + page * PAGE + at as u64;
-                tools.kernel.fill(at, &file[range]);
+        let mut address = FILL_ADDRESS;
+        for segment in &program.segments {
+            let pages = self.shared(segment);
+            for page in 0..pages.min(segment.filled_pages()) {
+                if let Some((at, range)) = segment.page_bytes(page) {
+                    let at = address + page * PAGE + at as u64;
+                    tools.kernel.fill(at, &file[range]);
+                }
             }
+            address += pages * PAGE;
         }
-        address += segment.pages() * PAGE;
+        if let Err(error) = tools.manager.unshare(region, Subject::Myself) {
+            drop_region(shared, tools);
+            return Err(error);
+        }
+        Ok(Some(shared))
     }
-    if let Err(error) = tools.manager.unshare(region, Subject::Myself) {
-        drop_region(shared, tools);
-        return Err(error);
-    }
-    Ok(Some(shared))
 }
 
 fn drop_region<K: Kernel, P: Port>(shared: Shared, tools: &mut Tools<'_, '_, K, P>) {

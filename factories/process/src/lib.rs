@@ -27,7 +27,7 @@
 //!   top - 1 page       start information (arguments, environment, channels)
 //!   top                a multiple of 2 MiB, so that a small program needs one page table
 //! ```
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "model")), no_std)]
 // But for `machine`.
 #![deny(unsafe_code)]
 
@@ -39,8 +39,9 @@ pub mod images;
 pub mod kernel;
 pub mod layout;
 pub mod machine;
-#[cfg(test)]
-mod model;
+#[cfg(any(test, feature = "model"))]
+#[allow(missing_docs, reason = "for the tests of factories alone")]
+pub mod model;
 pub mod program;
 #[cfg(test)]
 mod tests;

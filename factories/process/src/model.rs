@@ -39,7 +39,18 @@ enum What {
 struct Cap {
     what: What,
     owner: Owner,
-    mapped: bool,
+    /// In whose address space it is mapped, and where.
+    mapped: Option<(u32, u64)>,
+}
+
+/// What was made of an untyped.
+#[derive(Default, Debug)]
+struct Made {
+    pages: u32,
+    nodes: Vec<u32>,
+    caps: Vec<At>,
+    frames: BTreeSet<usize>,
+    tables: BTreeSet<(Object_, u64)>,
 }
 
 #[derive(Debug)]
@@ -81,6 +92,8 @@ pub struct World {
     filling: Option<RegionId>,
     events: VecDeque<Event>,
     serial: u64,
+    /// What was made of each untyped, for `revoke`.
+    made: BTreeMap<At, Made>,
     /// What the factory's own budget has left, in pages.
     pub budget: u32,
     /// Pages that a client has left.
@@ -136,6 +149,64 @@ impl World {
         (ic.pages, ic.quota)
     }
 
+    /// Whether an address of a process can be written.
+    pub fn is_writable(&self, place: u32, address: u64) -> Option<bool> {
+        let (_, writable) = self.spaces[&place].pages.get(&(address & !(PAGE - 1)))?;
+        Some(*writable)
+    }
+
+    /// Changes the rights of a mapped page (`seL4_X86_Page_Remap`).
+    ///
+    /// # Errors
+    /// As the kernel's.
+    pub fn protect(&mut self, at: At, place: u32, write: bool) -> Outcome {
+        self.enter()?;
+        let cap = *self.caps.get(&at).ok_or(Refusal::Other)?;
+        let What::Frame { frame, writable } = cap.what else {
+            return Err(Refusal::Other);
+        };
+        assert!(cap.mapped.is_some() && (writable || !write), "{at:?}");
+        let space = self.spaces.get_mut(&place).ok_or(Refusal::Other)?;
+        let page = space.pages.values_mut().find(|(f, _)| *f == frame);
+        page.ok_or(Refusal::Other)?.1 = write;
+        Ok(())
+    }
+
+    /// Ends all that was made of untyped memory (`seL4_CNode_Revoke`).
+    ///
+    /// # Errors
+    /// As the kernel's.
+    pub fn revoke(&mut self, untyped: At) -> Outcome {
+        self.enter()?;
+        let Some(Cap {
+            what: What::Untyped(left),
+            ..
+        }) = self.caps.get_mut(&untyped)
+        else {
+            return Err(Refusal::Other);
+        };
+        let Some(made) = self.made.remove(&untyped) else {
+            return Ok(());
+        };
+        *left += made.pages;
+        for place in made.nodes {
+            self.nodes.remove(&place);
+            self.caps.retain(|at, _| at.node != place);
+        }
+        for at in made.caps {
+            self.caps.remove(&at);
+        }
+        for space in self.spaces.values_mut() {
+            space
+                .pages
+                .retain(|_, (frame, _)| !made.frames.contains(frame));
+            // Tables that are gone take what is mapped in them along, which was made of the same memory.
+            let gone = |table: &(Object_, u64)| made.tables.contains(table);
+            space.tables.retain(|table| !gone(table));
+        }
+        Ok(())
+    }
+
     /// An IC dies without anybody's asking.
     pub fn kill(&mut self, id: IcId) {
         self.destroy(id).unwrap();
@@ -177,7 +248,9 @@ impl World {
         *left = left
             .checked_sub(count)
             .expect("more is made of an untyped than fits");
-        Ok(cap.owner)
+        let owner = cap.owner;
+        self.made.entry(untyped).or_default().pages += count;
+        Ok(owner)
     }
 
     fn drop_owner(&mut self, owner: Owner) {
@@ -198,6 +271,7 @@ impl World {
         self.client += ic.quota;
         self.spaces.remove(&ic.place);
         self.drop_owner(Owner::Ic(id));
+        self.made.retain(|at, _| at.node != ic.place);
         Ok(())
     }
 
@@ -213,7 +287,7 @@ impl World {
             let cap = Cap {
                 what: What::Untyped(1 << bits),
                 owner: Owner::Ic(id),
-                mapped: false,
+                mapped: None,
             };
             self.put(at, cap).unwrap();
             pieces.push(12 + bits as u8).unwrap();
@@ -309,7 +383,7 @@ impl World {
                         frame: *frame,
                         writable: true,
                     };
-                    let mapped = false;
+                    let mapped = None;
                     let cap = Cap {
                         what,
                         owner,
@@ -387,7 +461,7 @@ impl Model<'_> {
             return Err(Refusal::Missing);
         }
         let cap = world.caps.get_mut(&at).ok_or(Refusal::Other)?;
-        if cap.mapped {
+        if cap.mapped.is_some() {
             return Err(Refusal::Other);
         }
         let new = match cap.what {
@@ -404,6 +478,10 @@ impl Model<'_> {
             }
             What::Table(kind) => {
                 assert_eq!(object, kind);
+                let of = world.made.values_mut().find(|made| made.caps.contains(&at));
+                if let Some(made) = of {
+                    made.tables.insert(key(object, address));
+                }
                 space.tables.insert(key(object, address))
             }
             What::Untyped(_) => return Err(Refusal::Other),
@@ -411,7 +489,7 @@ impl Model<'_> {
         if !new {
             return Err(Refusal::Other);
         }
-        cap.mapped = true;
+        cap.mapped = Some((parts, address));
         Ok(())
     }
 
@@ -421,7 +499,7 @@ impl Model<'_> {
                 what: What::Frame { frame, .. },
                 mapped,
                 ..
-            }) => Ok((*frame, *mapped)),
+            }) => Ok((*frame, mapped.is_some())),
             _ => Err(Refusal::Other),
         }
     }
@@ -448,7 +526,12 @@ impl Kernel for Model<'_> {
                 },
                 table => What::Table(table),
             };
-            let mapped = false;
+            let made = world.made.entry(untyped).or_default();
+            made.caps.push(At { node, index });
+            if let What::Frame { frame, .. } = what {
+                made.frames.insert(frame);
+            }
+            let mapped = None;
             let cap = Cap {
                 what,
                 owner,
@@ -467,6 +550,7 @@ impl Kernel for Model<'_> {
         let size = NODE_SLOTS;
         let old = world.nodes.insert(place, Node { size, owner });
         assert!(old.is_none(), "the root slot is in use");
+        world.made.entry(untyped).or_default().nodes.push(place);
         Ok(())
     }
 
@@ -480,7 +564,15 @@ impl Kernel for Model<'_> {
     fn delete(&mut self, at: At) {
         let world = &mut *self.0.borrow_mut();
         world.entries += 1;
-        world.caps.remove(&at);
+        if let Some(Cap {
+            what: What::Frame { .. },
+            mapped: Some((parts, address)),
+            ..
+        }) = world.caps.remove(&at)
+            && let Some(space) = world.spaces.get_mut(&parts)
+        {
+            space.pages.remove(&address);
+        }
     }
 
     fn copy(&mut self, from: At, to: At) -> Outcome {
@@ -490,7 +582,7 @@ impl Kernel for Model<'_> {
         let What::Frame { frame, .. } = cap.what else {
             return Err(Refusal::Other);
         };
-        assert!(!cap.mapped, "a mapped capability is copied");
+        assert!(cap.mapped.is_none(), "a mapped capability is copied");
         let what = What::Frame {
             frame,
             writable: false,
@@ -530,7 +622,7 @@ impl Kernel for Model<'_> {
         world.enter()?;
         let space = world.spaces.get_mut(&parts).ok_or(Refusal::Other)?;
         let mapped = space.pages.get(&execution.buffer_address);
-        assert_eq!(mapped, Some(&(frame, true)));
+        assert_eq!(mapped.map(|(frame, _)| *frame), Some(frame));
         space.execution = Some(*execution);
         Ok(())
     }

@@ -75,6 +75,8 @@ pub struct Member<'a, I> {
     pub parts: Parts,
     /// The session of the client that had it made, and pays for it.
     pub client: u32,
+    /// Where it is in its life.
+    pub state: State,
     /// What the factory remembers of it.
     pub data: &'a mut I,
 }
@@ -101,6 +103,10 @@ pub trait Factory {
     /// Whether the holder of a handle may still [invoke](Self::invoke) an IC that has ended, for as long as
     /// it is kept: to ask for its last words, say.
     const OUTLIVES: bool = false;
+
+    /// Whether an IC may say that it ends. If not, that is a message like any other that means nothing
+    /// ([`asked`](Self::asked)).
+    const EXITS: bool = true;
 
     /// What it promises.
     fn describe(&self) -> Contract;

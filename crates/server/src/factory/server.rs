@@ -88,6 +88,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             id: entry.id,
             parts: self.space.node(place),
             client: entry.client,
+            state: entry.state,
             data: entry.data.as_mut().ok_or(Error::Gone)?,
         };
         Ok(f(&mut self.factory, member))
@@ -429,7 +430,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             );
         }
         match SelfOp::from_label(request.label()) {
-            Ok(SelfOp::Exit) => {
+            Ok(SelfOp::Exit) if F::EXITS => {
                 let code = request.word(0) as u32 as i32;
                 self.end(place, ExitStatus::Code(code), deferred);
                 Ok(Outcome::NoReply)
@@ -438,7 +439,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 let (address, bytes) = self.with(place, |factory, ic| factory.arguments(ic))??;
                 Ok(reply.ok(&[address, bytes]))
             }
-            Err(_) => self.with(place, |factory, ic| {
+            Ok(SelfOp::Exit) | Err(_) => self.with(place, |factory, ic| {
                 factory.asked(ic, request, reply, deferred)
             }),
         }

@@ -59,6 +59,8 @@ fn claims(contract: &Contract) -> Claims {
         }),
         KernelInterface::Linux => ("Linux ABI", &[]),
         KernelInterface::Own => ("own kernel", &[]),
+        // Probed by a suite of its own, because what has it cannot run this program.
+        KernelInterface::Hypercalls => ("granted hypercalls", &[]),
     };
     let quota: (_, &[_]) = match quota {
         Quota::Creators => ("creator's", &[]),
