@@ -8,7 +8,7 @@ use linux_raw_sys::general as linux;
 
 use crate::file::{Files, Limits, Moved};
 use crate::kernel::Kernel;
-use crate::pages::Pages;
+use crate::pages::{PAGE, Pages};
 use crate::server::Server;
 use crate::server::exec::Start;
 use crate::server::glue::time;
@@ -49,6 +49,8 @@ pub enum BootError {
 
 /// Of the frames, what files of the initial tree and `/tmp` may have: three quarters.
 const FILES: (usize, usize) = (3, 4);
+/// One of so many frames is for what waits in full-sized pipes, and one for sockets.
+const BUFFERS: usize = 16;
 /// What the first process finds in its environment if nobody says otherwise.
 const ENVIRONMENT: &[(&str, &str)] = &[
     (
@@ -78,6 +80,7 @@ pub fn start<K: Kernel, P: Pages>(
     let (_, all) = pages.available();
     let limits = Limits {
         frames: all / FILES.1 * FILES.0,
+        buffers: all / BUFFERS * PAGE,
         ..Limits::default()
     };
     let mut files = Files::new(limits, seed, now);

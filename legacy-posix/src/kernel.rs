@@ -66,6 +66,9 @@ pub trait Kernel: Paging {
     /// An address space is not needed any more; nothing executes in it. What is mapped in it goes.
     fn end_space(&mut self, space: Space);
 
+    /// How many address spaces there are, and may be.
+    fn spaces(&self) -> (usize, usize);
+
     /// An execution in an address space, that stands still.
     ///
     /// # Errors
@@ -88,6 +91,9 @@ pub trait Kernel: Paging {
     /// Writes registers of an execution that stands still, and lets it run. One whose fault is being seen to
     /// may go on only when the server waits for the next event.
     fn run(&mut self, execution: Execution, registers: &Registers, extent: Extent);
+
+    /// Bytes of the server's heap that are in use, and all that there are.
+    fn heap(&mut self) -> (usize, usize);
 
     /// Nanoseconds since some moment in the past.
     fn now(&mut self) -> u64;

@@ -36,8 +36,8 @@ use crate::frames::Frames;
 use crate::helpers::{CONSOLE_BADGE, TIMER_BADGE};
 use crate::kernel::{Answer, Machine};
 
-/// What the server's own tables may take. Its pages cost nothing before they are used.
-const HEAP: usize = 96 << 20;
+/// What the server's own tables may take. Its pages cost nothing before they are used, but nobody else gets them.
+const HEAP: usize = 64 << 20;
 
 xos::main!(main, heap = HEAP);
 
@@ -60,8 +60,8 @@ fn main() -> Result<i32, String> {
     let text = |error: xos::Error| alloc::format!("{error}");
     let listener = xos::service::register(NAME).map_err(text)?;
     let endpoint = listener.endpoint();
-    let frames = Frames::new().map_err(text)?;
-    let machine = Machine::new(endpoint).map_err(text)?;
+    let frames = Frames::new(HEAP).map_err(text)?;
+    let machine = Machine::new(endpoint, frames.for_ics()).map_err(text)?;
     // SAFETY: whoever started this program mapped so many bytes there, for as long as it runs, and nobody
     // writes to them.
     let archive = unsafe { core::slice::from_raw_parts(address as *const u8, length) };

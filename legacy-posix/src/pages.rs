@@ -55,14 +55,42 @@ pub trait Pages {
     /// Frames that anybody can still allocate, and all that there may be.
     fn available(&self) -> (usize, usize);
 
-    /// Whether what is allocated from now on may be taken from the [reserve], which the first process has so
-    /// that it outlives the hunger of all others.
-    fn open_reserve(&mut self, open: bool);
+    /// For whom is allocated from now on.
+    fn serve(&mut self, claim: Claim);
 }
 
-/// Of so many frames, those that are the reserve.
-pub const fn reserve(frames: usize) -> usize {
-    frames / 32
+/// Who asks for something that may be scarce. Something is kept back for those who come later in this order, so that
+/// they outlive the hunger of the others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum Claim {
+    /// Anybody.
+    #[default]
+    Any,
+    /// A process of the superuser's.
+    Superuser,
+    /// The first process, whose end is everybody's.
+    First,
+}
+
+impl Claim {
+    /// Of so many frames, those that are kept back from who has this claim.
+    pub const fn kept_back(self, frames: usize) -> usize {
+        match self {
+            Self::Any => frames / 16,
+            Self::Superuser => frames / 32,
+            Self::First => 0,
+        }
+    }
+
+    /// Of so many address spaces, those that are kept back.
+    pub const fn kept_back_spaces(self, spaces: usize) -> usize {
+        match self {
+            Self::Any => spaces / 4,
+            Self::Superuser => spaces / 32,
+            // A program that is started has one before it gives up the old one.
+            Self::First => 1,
+        }
+    }
 }
 
 /// A pool on the heap, for tests on the host.
@@ -79,7 +107,7 @@ pub mod model {
         free: Vec<u32>,
         /// How many there may be.
         pub limit: usize,
-        reserve_is_open: bool,
+        claim: Claim,
     }
 
     impl HeapPages {
@@ -111,7 +139,7 @@ pub mod model {
 
     impl Pages for HeapPages {
         fn allocate(&mut self) -> Result<Page> {
-            if !self.reserve_is_open && self.available().0 == 0 {
+            if self.limit - self.used() <= self.claim.kept_back(self.limit) {
                 return Err(Errno::NOMEM);
             }
             if let Some(number) = self.free.pop() {
@@ -169,11 +197,12 @@ pub mod model {
 
         fn available(&self) -> (usize, usize) {
             let left = self.limit - self.used();
-            (left.saturating_sub(reserve(self.limit)), self.limit)
+            let kept_back = Claim::Any.kept_back(self.limit);
+            (left.saturating_sub(kept_back), self.limit)
         }
 
-        fn open_reserve(&mut self, open: bool) {
-            self.reserve_is_open = open;
+        fn serve(&mut self, claim: Claim) {
+            self.claim = claim;
         }
     }
 
@@ -194,19 +223,26 @@ pub mod model {
     }
 
     #[test]
-    fn the_reserve_is_for_those_for_whom_it_is_open() {
+    fn something_is_kept_back_for_who_has_a_better_claim() {
         let mut pages = HeapPages::new(64);
-        for _ in 0..62 {
+        for _ in 0..60 {
             pages.allocate().unwrap();
         }
         assert_eq!(pages.available(), (0, 64));
-        assert_eq!(pages.allocate(), Err(Errno::NOMEM));
-        pages.open_reserve(true);
-        let page = pages.allocate().unwrap();
-        pages.allocate().unwrap();
-        assert_eq!(pages.allocate(), Err(Errno::NOMEM));
-        pages.open_reserve(false);
-        pages.release(page);
+        for (claim, more) in [
+            (Claim::Any, 0),
+            (Claim::Superuser, 2),
+            (Claim::First, 2),
+            (Claim::Superuser, 0),
+        ] {
+            pages.serve(claim);
+            for _ in 0..more {
+                pages.allocate().unwrap();
+            }
+            assert_eq!(pages.allocate(), Err(Errno::NOMEM), "{claim:?}");
+        }
+        pages.serve(Claim::Any);
+        pages.release(Page(0));
         assert_eq!(pages.allocate(), Err(Errno::NOMEM));
     }
 }

@@ -16,6 +16,8 @@ use crate::{Buffer, Errno, PAGE, Page, Pages, Result};
 pub const CAPACITY: usize = 65_536;
 /// Bytes that the unprivileged may make it hold (`pipe-max-size`).
 pub const CAPACITY_MAX: usize = 1 << 20;
+/// Bytes that one holds when there are so many that all would together take too much.
+pub const CAPACITY_MIN: usize = 2 * PAGE;
 /// Writes of no more than this are all or nothing (`PIPE_BUF`).
 pub const ATOMIC: usize = 4096;
 
@@ -184,20 +186,66 @@ struct Pipe {
     writable: QueueId,
 }
 
+/// Bytes that rings hold together, of which there are only so many: what is filled and never read must not
+/// be everybody's memory. Beyond, new ones are small (pipe(7), `pipe-user-pages-soft`).
+#[derive(Debug)]
+pub struct Promised {
+    bytes: usize,
+    most: usize,
+}
+
+impl Promised {
+    /// So many at most.
+    pub const fn new(most: usize) -> Self {
+        Self { bytes: 0, most }
+    }
+
+    /// A new ring.
+    pub fn ring(&mut self) -> Ring {
+        let capacity = match self.bytes + CAPACITY > self.most {
+            true => CAPACITY_MIN,
+            false => CAPACITY,
+        };
+        self.bytes += capacity;
+        Ring::new(capacity)
+    }
+
+    /// A ring goes.
+    pub const fn back(&mut self, ring: &Ring) {
+        self.bytes -= ring.capacity();
+    }
+
+    /// Whether a ring of `old` bytes may be one of `new`.
+    const fn allows(&self, old: usize, new: usize) -> bool {
+        new <= old || self.bytes - old + new <= self.most
+    }
+}
+
 /// All pipes.
-#[derive(Default, Debug)]
-pub struct Pipes(Slab<Pipe>);
+#[derive(Debug)]
+pub struct Pipes {
+    pipes: Slab<Pipe>,
+    promised: Promised,
+}
 
 impl Pipes {
+    /// None; together they will hold about so many bytes at most.
+    pub const fn new(most: usize) -> Self {
+        Self {
+            pipes: Slab::new(),
+            promised: Promised::new(most),
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.pipes.len()
     }
 
     /// A new one, that nobody has open.
     pub fn create(&mut self, queues: &mut Queues) -> PipeId {
-        PipeId(self.0.insert(Pipe {
-            ring: Ring::new(CAPACITY),
+        PipeId(self.pipes.insert(Pipe {
+            ring: self.promised.ring(),
             readers: 0,
             writers: 0,
             opened: [0; 2],
@@ -207,11 +255,11 @@ impl Pipes {
     }
 
     fn get(&self, pipe: PipeId) -> &Pipe {
-        &self.0[pipe.0 as usize]
+        &self.pipes[pipe.0 as usize]
     }
 
     fn get_mut(&mut self, pipe: PipeId) -> &mut Pipe {
-        &mut self.0[pipe.0 as usize]
+        &mut self.pipes[pipe.0 as usize]
     }
 
     /// Opens ends.
@@ -242,7 +290,8 @@ impl Pipes {
         pipe.readers -= u32::from(read);
         pipe.writers -= u32::from(write);
         if pipe.readers == 0 && pipe.writers == 0 {
-            let mut pipe = self.0.remove(id.0 as usize);
+            let mut pipe = self.pipes.remove(id.0 as usize);
+            self.promised.back(&pipe.ring);
             pipe.ring.clear(pages);
             queues.destroy(pipe.readable);
             queues.destroy(pipe.writable);
@@ -356,9 +405,14 @@ impl Pipes {
         if capacity > CAPACITY_MAX {
             return Err(Errno::PERM);
         }
-        let pipe = self.get_mut(pipe);
-        pipe.ring.set_capacity(pages, capacity)?;
-        queues.wake(pipe.writable);
+        let ring = &mut self.pipes[pipe.0 as usize].ring;
+        let old = ring.capacity();
+        if !self.promised.allows(old, capacity) {
+            return Err(Errno::PERM);
+        }
+        ring.set_capacity(pages, capacity)?;
+        self.promised.bytes = self.promised.bytes - old + capacity;
+        queues.wake(self.get(pipe).writable);
         Ok(capacity)
     }
 }
@@ -370,6 +424,27 @@ mod tests {
     use crate::pages::model::HeapPages;
     use proptest::prelude::*;
     use std::collections::VecDeque;
+
+    #[test]
+    fn pipes_are_small_when_there_are_too_many() {
+        let mut pages = HeapPages::new(100);
+        let (mut pipes, mut queues) = (Pipes::new(2 * CAPACITY), Queues::default());
+        let all: Vec<_> = (0..3).map(|_| pipes.create(&mut queues)).collect();
+        let sizes: Vec<_> = all.iter().map(|pipe| pipes.capacity(*pipe)).collect();
+        assert_eq!(sizes, [CAPACITY, CAPACITY, CAPACITY_MIN]);
+        let mut set = |pipes: &mut Pipes, capacity| {
+            pipes.set_capacity(&mut pages, &mut queues, all[0], capacity)
+        };
+        assert_eq!(set(&mut pipes, 2 * CAPACITY), Err(Errno::PERM));
+        assert_eq!(set(&mut pipes, PAGE), Ok(PAGE));
+        assert_eq!(set(&mut pipes, CAPACITY / 2), Ok(CAPACITY / 2));
+        for pipe in all {
+            pipes.open(&mut queues, pipe, true, false);
+            assert!(pipes.close(&mut pages, &mut queues, pipe, true, false));
+        }
+        let again = pipes.create(&mut queues);
+        assert_eq!(pipes.capacity(again), CAPACITY);
+    }
 
     fn memory(pages: &mut HeapPages, count: usize) -> Vec<Segment> {
         (0..count)
@@ -430,7 +505,7 @@ mod tests {
     fn a_short_write_is_whole_or_not_at_all_and_a_long_one_takes_what_fits() {
         let mut pages = HeapPages::new(100);
         let memory = memory(&mut pages, 20);
-        let (mut pipes, mut queues) = (Pipes::default(), Queues::default());
+        let (mut pipes, mut queues) = (Pipes::new(1 << 20), Queues::default());
         let pipe = pipes.create(&mut queues);
         pipes.open(&mut queues, pipe, true, true);
         let mut write = |pipes: &mut Pipes, count| {
@@ -449,7 +524,7 @@ mod tests {
     fn a_pipe_without_writers_ends_and_without_readers_breaks() {
         let mut pages = HeapPages::new(100);
         let memory = memory(&mut pages, 1);
-        let (mut pipes, mut queues) = (Pipes::default(), Queues::default());
+        let (mut pipes, mut queues) = (Pipes::new(1 << 20), Queues::default());
         let pipe = pipes.create(&mut queues);
         pipes.open(&mut queues, pipe, true, false);
         pipes.open(&mut queues, pipe, false, true);

@@ -9,7 +9,7 @@ use alloc::vec;
 
 use slab::Slab;
 
-use crate::pipe::Ring;
+use crate::pipe::{Promised, Ring};
 use crate::wait::{QueueId, Queues};
 use crate::{Buffer, Errno, Pages, Result};
 
@@ -60,8 +60,17 @@ struct Socket {
 }
 
 /// All sockets.
-#[derive(Default, Debug)]
-pub struct Sockets(Slab<Socket>);
+#[derive(Debug)]
+pub struct Sockets {
+    sockets: Slab<Socket>,
+    promised: Promised,
+    /// Bytes of all messages that nobody has received yet, and how many there may be. They are in the server's
+    /// own memory.
+    messages: (usize, usize),
+}
+
+/// A message of so many bytes is taken by a socket that has none, whatever the others have.
+const ALWAYS_ROOM: usize = 4096;
 
 /// What a socket is ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,18 +85,27 @@ pub struct Ready {
 }
 
 impl Sockets {
+    /// None; together they will hold about so many bytes, and so many bytes of messages, at most.
+    pub const fn new(most: usize, messages: usize) -> Self {
+        Self {
+            sockets: Slab::new(),
+            promised: Promised::new(most),
+            messages: (0, messages),
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.sockets.len()
     }
 
     /// Two that are connected.
     pub fn pair(&mut self, queues: &mut Queues, style: Style) -> [SocketId; 2] {
         let mut one = |peer| {
-            SocketId(self.0.insert(Socket {
+            SocketId(self.sockets.insert(Socket {
                 style,
                 inbox: match style {
-                    Style::Stream => Inbox::Bytes(Ring::new(CAPACITY)),
+                    Style::Stream => Inbox::Bytes(self.promised.ring()),
                     _ => Inbox::Messages {
                         queue: VecDeque::new(),
                         bytes: 0,
@@ -106,11 +124,11 @@ impl Sockets {
     }
 
     fn get(&self, socket: SocketId) -> &Socket {
-        &self.0[socket.0 as usize]
+        &self.sockets[socket.0 as usize]
     }
 
     fn get_mut(&mut self, socket: SocketId) -> &mut Socket {
-        &mut self.0[socket.0 as usize]
+        &mut self.sockets[socket.0 as usize]
     }
 
     /// What it keeps.
@@ -120,9 +138,13 @@ impl Sockets {
 
     /// Ends one; the other end learns it.
     pub fn destroy(&mut self, pages: &mut dyn Pages, queues: &mut Queues, socket: SocketId) {
-        let mut socket = self.0.remove(socket.0 as usize);
-        if let Inbox::Bytes(ring) = &mut socket.inbox {
-            ring.clear(pages);
+        let mut socket = self.sockets.remove(socket.0 as usize);
+        match &mut socket.inbox {
+            Inbox::Bytes(ring) => {
+                self.promised.back(ring);
+                ring.clear(pages);
+            }
+            Inbox::Messages { bytes, .. } => self.messages.0 -= *bytes,
         }
         queues.destroy(socket.queue);
         if let Some(peer) = socket.peer {
@@ -161,6 +183,7 @@ impl Sockets {
         let ended = self.ended(self.get(id));
         let socket = self.get_mut(id);
         let datagrams = socket.style == Style::Datagram;
+        let mut freed = 0;
         let (moved, whole) = match &mut socket.inbox {
             Inbox::Bytes(ring) if ring.filled() > 0 || into.is_empty() => {
                 let moved = if peek {
@@ -175,6 +198,7 @@ impl Sockets {
                 let moved = (into.put(pages, message), message.len());
                 if !peek {
                     *bytes -= moved.1;
+                    freed = moved.1;
                     queue.pop_front();
                 }
                 moved
@@ -183,7 +207,9 @@ impl Sockets {
             _ if datagrams && !socket.shut_read => return None,
             _ => return ended.then_some((0, 0)),
         };
-        if !peek && let Some(peer) = socket.peer {
+        let peer = socket.peer;
+        self.messages.0 -= freed;
+        if !peek && let Some(peer) = peer {
             queues.wake(self.get(peer).queue);
         }
         Some((moved, whole))
@@ -193,7 +219,7 @@ impl Sockets {
     ///
     /// # Errors
     /// `EPIPE` if nobody will receive; `ECONNREFUSED`, for datagrams; `EMSGSIZE` for a message that is
-    /// too long ever; `ENOMEM`.
+    /// too long ever, `ENOBUFS` for one that is now; `ENOMEM`.
     pub fn send(
         &mut self,
         pages: &mut dyn Pages,
@@ -211,7 +237,8 @@ impl Sockets {
                 _ => Errno::PIPE,
             });
         };
-        let peer = self.get_mut(peer);
+        let all = &mut self.messages;
+        let peer = &mut self.sockets[peer.0 as usize];
         if peer.shut_read {
             return Err(Errno::PIPE);
         }
@@ -226,9 +253,18 @@ impl Sockets {
                 if *bytes + length > CAPACITY || queue.len() == MESSAGES {
                     return Ok(None);
                 }
+                if all.0 + length > all.1 {
+                    match (queue.is_empty(), length <= ALWAYS_ROOM) {
+                        (true, true) => {}
+                        // What is there is received some time.
+                        (false, _) => return Ok(None),
+                        (true, false) => return Err(Errno::NOBUFS),
+                    }
+                }
                 let mut message = vec![0; length];
                 from.take(pages, &mut message);
                 *bytes += length;
+                all.0 += length;
                 queue.push_back(message.into());
                 queues.wake(peer.queue);
                 return Ok(Some(length));
@@ -302,7 +338,7 @@ mod tests {
             Self {
                 pages,
                 queues: Queues::default(),
-                sockets: Sockets::default(),
+                sockets: Sockets::new(1 << 20, 1 << 20),
                 memory,
             }
         }

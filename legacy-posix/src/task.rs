@@ -166,7 +166,7 @@ pub const LIMITS: Limits = {
     let mut limits = [(UNLIMITED, UNLIMITED); 16];
     limits[linux::RLIMIT_STACK as usize] = (8 << 20, UNLIMITED);
     limits[linux::RLIMIT_CORE as usize] = (0, UNLIMITED);
-    limits[linux::RLIMIT_NPROC as usize] = (2000, 2000);
+    limits[linux::RLIMIT_NPROC as usize] = (400, 400);
     limits[linux::RLIMIT_NOFILE as usize] = (1024, 4096);
     limits[linux::RLIMIT_MEMLOCK as usize] = (8 << 20, 8 << 20);
     limits[linux::RLIMIT_SIGPENDING as usize] = (1024, 1024);
@@ -328,6 +328,13 @@ impl Tasks {
                 return Ok(id);
             }
         }
+    }
+
+    /// Threads of a user. (Costs as many steps as there are processes.)
+    pub fn threads_of(&self, user: u32) -> usize {
+        let processes = self.processes.values();
+        let own = processes.filter(|process| process.credentials.uid == user);
+        own.map(|process| process.threads.len()).sum()
     }
 
     /// The number that was given last.

@@ -8,6 +8,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lock_api::{Mutex, RawMutex};
 use talc::{ClaimOnOom, Span, Talc};
@@ -36,6 +37,21 @@ impl<const SIZE: usize> Default for HeapArea<SIZE> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Bytes that are in use, of all heaps of the program (of which there is one).
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of the program's heap that are in use, the allocator's own included. What is left may be in pieces:
+/// who must not run out of it keeps well away.
+pub fn used() -> usize {
+    USED.load(Ordering::Relaxed)
+}
+
+/// What a block of `size` bytes takes: a tag, and no less than the allocator's smallest piece.
+const fn cost(size: usize) -> usize {
+    let cost = size.next_multiple_of(8) + 8;
+    if cost < 32 { 32 } else { cost }
 }
 
 /// A `#[global_allocator]` behind the lock `R`.
@@ -67,10 +83,14 @@ unsafe impl<R: RawMutex> GlobalAlloc for Heap<R> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller gives a layout of non-zero size.
         let block = unsafe { self.talc.lock().malloc(layout) };
+        if block.is_ok() {
+            USED.fetch_add(cost(layout.size()), Ordering::Relaxed);
+        }
         block.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        USED.fetch_sub(cost(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller gives a block of this heap, which is not null, with its layout.
         unsafe { self.talc.lock().free(NonNull::new_unchecked(block), layout) }
     }
@@ -83,10 +103,12 @@ unsafe impl<R: RawMutex> GlobalAlloc for Heap<R> {
             let old = NonNull::new_unchecked(block);
             if new_size <= layout.size() {
                 self.talc.lock().shrink(old, layout, new_size);
+                USED.fetch_sub(cost(layout.size()) - cost(new_size), Ordering::Relaxed);
                 return block;
             }
             let grown = self.talc.lock().grow_in_place(old, layout, new_size);
             if grown.is_ok() {
+                USED.fetch_add(cost(new_size) - cost(layout.size()), Ordering::Relaxed);
                 return block;
             }
             // The copy is done outside the lock, so that a large one holds nobody up.

@@ -260,16 +260,23 @@ pub struct Limits {
     pub frames: usize,
     /// Record locks.
     pub locks: usize,
+    /// Bytes in all pipes, and the same in all sockets, before new ones are small.
+    pub buffers: usize,
+    /// Bytes of all messages in sockets.
+    pub messages: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             opens: 32_768,
-            objects: 8_192,
-            files: 262_144,
+            objects: 4_096,
+            // What Linux's tmpfs has on a machine of 512 MiB.
+            files: 65_536,
             frames: usize::MAX / 2,
             locks: 16_384,
+            buffers: 64 << 20,
+            messages: 8 << 20,
         }
     }
 }

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::ptr;
 
-use legacy_posix::pages::reserve;
+use legacy_posix::pages::Claim;
 use legacy_posix::{Errno, PAGE, Page, Pages, Result};
 use xos::protocol::Subject;
 use xos::protocol::manager::{RegionCreate, Rights, Share};
@@ -19,8 +19,8 @@ pub const FIRST_PLACE: u32 = 1024;
 const PLACES_PER_STEP: u32 = STEP / 256;
 /// Regions at most: root slots end.
 const MAX_STEPS: u32 = (4096 - FIRST_PLACE) / PLACES_PER_STEP - 1;
-/// Of the budget, what is left for ICs and for what the manager takes for mapping frames.
-const RESERVE: u64 = 8;
+/// Of the budget, one part of so many is left for ICs, and for what the manager takes for mapping frames.
+const FOR_ICS: u64 = 4;
 
 /// The pool.
 pub struct Frames {
@@ -31,9 +31,10 @@ pub struct Frames {
     fresh: u32,
     /// Frames that there may be.
     most: u32,
-    /// Those of them that are made ahead and kept back.
-    reserve: u32,
-    reserve_is_open: bool,
+    /// Pages of the budget that are for ICs.
+    for_ics: u32,
+    /// For whom frames are taken.
+    claim: Claim,
 }
 
 /// The capability of a frame: root slot of its node, and index.
@@ -42,22 +43,30 @@ pub const fn place(page: Page) -> (u32, u32) {
 }
 
 impl Frames {
-    /// A pool without frames, as large as the budget allows.
-    pub fn new() -> xos::Result<Self> {
+    /// A pool without frames, as large as the budget allows that also has to pay for so many bytes which the
+    /// server may come to need itself.
+    pub fn new(own: usize) -> xos::Result<Self> {
         let budget = xos::manager()
             .budget(Subject::Myself)
             .map_err(|why| xos::Error::new(xos::Tried::Manager, why))?;
         let left = budget.quota.saturating_sub(budget.spent);
-        let most = (left - left / RESERVE).min(u64::from(MAX_STEPS * STEP));
+        let left = left.saturating_sub((own / PAGE) as u64);
+        let for_ics = left / FOR_ICS;
+        let most = (left - for_ics).min(u64::from(MAX_STEPS * STEP));
         let most = most as u32 / STEP * STEP;
         Ok(Self {
             holders: Vec::new(),
             free: Vec::new(),
             fresh: 0,
             most,
-            reserve: reserve(most as usize) as u32,
-            reserve_is_open: false,
+            for_ics: for_ics as u32,
+            claim: Claim::First,
         })
+    }
+
+    /// Pages of the budget that never become frames: address spaces are made of them.
+    pub const fn for_ics(&self) -> u32 {
+        self.for_ics
     }
 
     fn address(page: Page) -> *mut u8 {
@@ -107,11 +116,10 @@ impl Frames {
 
     /// A frame whose contents are anything, or zeroes: which.
     fn take(&mut self) -> Result<(Page, bool)> {
-        if !self.reserve_is_open {
-            // What is kept back is there, not promised: by then others may have used up the budget.
-            while self.made() <= self.reserve {
-                self.grow()?;
-            }
+        // What is kept back is there, not promised: by then others may have used up the budget.
+        let kept_back = self.claim.kept_back(self.most as usize) as u32;
+        while kept_back != 0 && self.made() <= kept_back {
+            self.grow()?;
         }
         let (number, zero) = match self.free.pop() {
             Some(number) => (number, false),
@@ -192,11 +200,14 @@ impl Pages for Frames {
 
     fn available(&self) -> (usize, usize) {
         let left = self.most - self.fresh + self.free.len() as u32;
-        let left = left.saturating_sub(self.reserve);
-        (left as usize, self.most as usize)
+        let kept_back = Claim::Any.kept_back(self.most as usize);
+        (
+            (left as usize).saturating_sub(kept_back),
+            self.most as usize,
+        )
     }
 
-    fn open_reserve(&mut self, open: bool) {
-        self.reserve_is_open = open;
+    fn serve(&mut self, claim: Claim) {
+        self.claim = claim;
     }
 }

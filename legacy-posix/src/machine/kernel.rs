@@ -77,12 +77,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine; programs' faults go to `endpoint`.
-    pub fn new(endpoint: Endpoint) -> xos::Result<Self> {
+    /// The machine; programs' faults go to `endpoint`, and so many pages pay for their address spaces.
+    pub fn new(endpoint: Endpoint, pages: u32) -> xos::Result<Self> {
         let clock = Clock::new()?;
         let random = clock.now() ^ clock.epoch().rotate_left(32);
         Ok(Self {
-            spaces: Spaces::new(endpoint),
+            spaces: Spaces::new(endpoint, pages),
             caller: None,
             clock,
             alarm: NO_ALARM,
@@ -255,6 +255,14 @@ impl Kernel for Machine {
             }
         };
         let _ = tcb.tcb_write_registers(true, count, &mut context);
+    }
+
+    fn spaces(&self) -> (usize, usize) {
+        self.spaces.count()
+    }
+
+    fn heap(&mut self) -> (usize, usize) {
+        (xos::heap_used(), crate::HEAP)
     }
 
     fn now(&mut self) -> u64 {

@@ -47,7 +47,7 @@ const FIRST_FAULT: u32 = 4;
 const FIRST_PAGES: u32 = 16;
 /// Pages that an IC may take at most. They are reserved from the start, so they are few: one that maps more
 /// than there is room for has what it maps exchanged.
-const MOST_PAGES: u32 = 256;
+const MOST_PAGES: u32 = 96;
 /// The same priority as apps and this server.
 const PRIORITY: u64 = 100;
 /// ICs that are kept.
@@ -119,11 +119,14 @@ pub struct Spaces {
     free_nodes: Vec<u32>,
     next_node: u32,
     gates: Gates,
+    /// ICs that there are, but for those that are kept, and that there may be.
+    used: u32,
+    most: u32,
 }
 
 impl Spaces {
-    /// None; faults go to `endpoint`.
-    pub const fn new(endpoint: Endpoint) -> Self {
+    /// None; faults go to `endpoint`, and so many pages pay for all.
+    pub const fn new(endpoint: Endpoint, pages: u32) -> Self {
         Self {
             endpoint,
             ics: Vec::new(),
@@ -134,7 +137,14 @@ impl Spaces {
             free_nodes: Vec::new(),
             next_node: 0,
             gates: Gates::new(),
+            used: 0,
+            most: pages / MOST_PAGES,
         }
+    }
+
+    /// Address spaces that there are, and that there may be.
+    pub const fn count(&self) -> (usize, usize) {
+        (self.used as usize, self.most as usize)
     }
 
     fn ic(&mut self, space: SpaceId) -> Result<&mut IcRecord> {
@@ -156,6 +166,7 @@ impl Spaces {
     /// An address space with nothing in it.
     pub fn create(&mut self) -> Result<SpaceId> {
         if let Some(kept) = self.kept.pop() {
+            self.used += 1;
             return Ok(SpaceId(kept));
         }
         let place = self.take_node()?;
@@ -207,6 +218,7 @@ impl Spaces {
                 self.ics.len() as u32 - 1
             }
         };
+        self.used += 1;
         let space = SpaceId(number);
         let _ = self.make_gate(space);
         Ok(space)
@@ -240,6 +252,7 @@ impl Spaces {
         let Some(record) = self.ics.get_mut(space.0 as usize).and_then(Option::as_mut) else {
             return;
         };
+        self.used -= 1;
         if self.kept.len() < MAX_KEPT && record.pages <= MAX_KEPT_PAGES {
             for node in &mut record.nodes {
                 for (i, word) in node.frames.iter_mut().enumerate() {

@@ -169,8 +169,17 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         }
         let process = self.tasks.process_of(parent)?;
         let (owner, limit) = (process.credentials.uid, process.limit(linux::RLIMIT_NPROC));
-        if owner != 0 && self.tasks.threads.len() as u64 >= limit {
+        if owner != 0
+            && self.tasks.threads.len() as u64 >= limit
+            && self.tasks.threads_of(owner) as u64 >= limit
+        {
             return Err(Errno::AGAIN);
+        }
+        if !has(CLONE_VM) {
+            let (used, most) = self.kernel.spaces();
+            if used + self.claim(parent).kept_back_spaces(most) >= most {
+                return Err(Errno::AGAIN);
+            }
         }
         let id = self.tasks.number()?;
         if has(CLONE_THREAD) {

@@ -33,7 +33,7 @@ use crate::flow::{Flow, Progress};
 use crate::futex::Futexes;
 use crate::kernel::{Execution, Extent, Kernel, Registers};
 use crate::mm::{Access, Trap};
-use crate::pages::{Page, Pages};
+use crate::pages::{Claim, Page, Pages};
 use crate::signal::{Info, Signal};
 use crate::syscall::{self, Outcome};
 use crate::task::{State, Tasks};
@@ -49,6 +49,8 @@ const INVALID_OPCODE: u64 = 6;
 const PROTECTION: u64 = 13;
 /// Bit of its error code: what is named is in the interrupt descriptor table (Intel SDM volume 3, section 6.13).
 const IN_IDT: u64 = 1 << 1;
+/// Numbers of calls without a name that the log is told of.
+const MAX_NAMELESS: u32 = 8;
 /// The `int N` instruction's first byte.
 const INT: u8 = 0xcd;
 
@@ -90,7 +92,9 @@ pub struct Server<K, P> {
     /// What `uname` says of the domain.
     pub domain: Vec<u8>,
     /// Calls that nobody knows, of which the log has been told.
-    unknown: HashSet<u64>,
+    unknown: HashSet<u32>,
+    /// How many of them have no name.
+    nameless: u32,
     /// Pieces of a program's memory; kept so that no call has to allocate.
     pub(crate) segments: Vec<Segment>,
     /// What the first process ended with, once it has.
@@ -119,6 +123,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             console: None,
             domain: b"(none)".to_vec(),
             unknown: HashSet::new(),
+            nameless: 0,
             segments: Vec::new(),
             ended: None,
         }
@@ -191,8 +196,36 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// What is done from now on is done for a thread, which gets what memory it may.
     fn attend(&mut self, thread: ThreadId) {
-        let process = self.tasks.thread(thread).map(|t| t.process);
-        self.pages.open_reserve(process == Ok(ProcessId::INIT));
+        let claim = self.claim(thread);
+        self.pages.serve(claim);
+    }
+
+    /// What a thread may claim when something is scarce.
+    pub(crate) fn claim(&self, thread: ThreadId) -> Claim {
+        match self.tasks.process_of(thread) {
+            Ok(process) if process.id == ProcessId::INIT => Claim::First,
+            Ok(process) if process.credentials.euid == 0 => Claim::Superuser,
+            _ => Claim::Any,
+        }
+    }
+
+    /// Whether the server's own memory has room for what a thread's call may make.
+    ///
+    /// There is no telling a call in the middle that there is none, so nothing is begun that might need it. About
+    /// half is for a table that grows, whose old and new place are there at once.
+    pub(crate) fn has_room(&mut self, thread: ThreadId) -> bool {
+        self.has_sixteenths(thread, 7)
+    }
+
+    /// Whether of the server's memory no more is in use than so many sixteenths, and one more for each better claim.
+    fn has_sixteenths(&mut self, thread: ThreadId, most: usize) -> bool {
+        let (used, all) = self.kernel.heap();
+        used < all / 16 * most
+            || match self.claim(thread) {
+                Claim::Any => false,
+                Claim::Superuser => used < all / 16 * (most + 1),
+                Claim::First => used < all / 16 * (most + 2),
+            }
     }
 
     /// Takes note of the time, which the program that ran since the last event has used.
@@ -382,7 +415,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         process.usage.faults += 1;
         let memory = process.memory.clone();
         self.attend(thread);
-        let outcome = {
+        let outcome = if !self.has_sixteenths(thread, 9) {
+            Err(Trap::NoMemory)
+        } else {
             let mut memory = memory.borrow_mut();
             let outcome = memory.fault(&mut self.resources(), address, access);
             if let Ok(process) = self.tasks.process_of_mut(thread) {
@@ -391,6 +426,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             }
             outcome
         };
+        // It may be the end of the process, which then is the last to have it.
+        drop(memory);
         // Linux's error code: present, write, user, fetch.
         let code =
             |present: bool| u64::from(present) | u64::from(access == Access::Write) << 1 | 1 << 2;
@@ -490,17 +527,18 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     }
 
     /// Says once that a call is not there.
-    pub(crate) fn note_unknown(&mut self, thread: ThreadId, number: u64) {
-        if self.unknown.len() < 2048 && self.unknown.insert(number) {
-            match syscall::table::name(number) {
-                Some(name) => {
-                    self.complain(thread, format_args!("system call {name} is not there"))
-                }
-                None => self.complain(
-                    thread,
-                    format_args!("no system call has number {}", number as i64),
-                ),
+    pub(crate) fn note_unknown(&mut self, thread: ThreadId, number: u32) {
+        match syscall::table::name(number) {
+            Some(name) if self.unknown.insert(number) => {
+                self.complain(thread, format_args!("system call {name} is not there"));
             }
+            // A program that tries them all is not worth as many lines.
+            None if self.nameless < MAX_NAMELESS && self.unknown.insert(number) => {
+                self.nameless += 1;
+                let number = number as i32;
+                self.complain(thread, format_args!("no system call has number {number}"));
+            }
+            _ => {}
         }
     }
 

@@ -26,12 +26,14 @@ const DATA: u64 = 0x40_2000;
 struct Model {
     tables: PageTables,
     spaces: u32,
+    ended: usize,
     /// Registers of executions, and whether they run.
     executions: BTreeMap<u32, (Registers, bool)>,
     next: u32,
     now: u64,
     alarm: Option<u64>,
     log: Vec<String>,
+    heap: usize,
 }
 
 impl Paging for Model {
@@ -53,6 +55,10 @@ impl Kernel for Model {
     }
     fn end_space(&mut self, space: Space) {
         self.tables.end(space);
+        self.ended += 1;
+    }
+    fn spaces(&self) -> (usize, usize) {
+        (self.spaces as usize - self.ended, 64)
     }
     fn create_execution(&mut self, _: Space) -> Result<Execution> {
         self.next += 1;
@@ -88,6 +94,10 @@ impl Kernel for Model {
                 assert_eq!(registers, new, "more has changed than is written");
             }
         }
+    }
+    fn heap(&mut self) -> (usize, usize) {
+        // As if there were 1600 bytes.
+        (self.heap, 1600)
     }
     fn now(&mut self) -> u64 {
         self.now
@@ -338,6 +348,23 @@ fn processes_come_and_go_without_leaving_a_frame_behind() {
     assert_eq!(test.server.pages.used(), used);
     assert_eq!(test.server.kernel.executions.len(), 1);
     assert_eq!(test.server.tasks.threads.len(), 1);
+}
+
+#[test]
+fn a_process_that_dies_of_a_fault_leaves_no_frame_behind() {
+    let mut test = Test::new();
+    test.put(INIT, DATA, &[1]);
+    let used = test.server.pages.used();
+    for _ in 0..3 {
+        let child = test.fork(INIT);
+        test.put(child, DATA, &[2]);
+        let execution = test.execution(child);
+        let nowhere = Fault::Page(0xdead_0000, Access::Read);
+        test.fault(execution, nowhere);
+        assert!(!test.server.tasks.threads.contains_key(&child));
+        test.call(INIT, linux::__NR_wait4, [!0, 0, 0, 0]);
+    }
+    assert_eq!(test.server.pages.used(), used);
 }
 
 #[test]
@@ -702,7 +729,8 @@ fn the_first_process_ends_before_its_children_whatever_these_do() {
 #[test]
 fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     let mut test = Test::new();
-    let bomb = test.fork(INIT);
+    let (bomb, other) = (test.fork(INIT), test.fork(INIT));
+    assert_eq!(test.call(bomb, linux::__NR_setuid, [65534]), Some(0));
     let anonymous = u64::from(linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_NORESERVE);
     let map = [0, 64 << 20, 3, anonymous, !0, 0];
     let start = test.call(bomb, linux::__NR_mmap, map).unwrap() as u64;
@@ -726,7 +754,7 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     }
     test.handle(INIT, linux::SIGUSR1, HANDLER, 0);
     let kill = [1, linux::SIGUSR1.into()];
-    assert_eq!(test.call(bomb, linux::__NR_kill, kill), Some(0));
+    assert_eq!(test.call(other, linux::__NR_kill, kill), Some(0));
     assert_eq!(test.registers(INIT).r11, HANDLER);
     // The next page is the bomb's end.
     test.fault(execution, Fault::Page(at, Access::Write));
@@ -738,6 +766,64 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     );
     let [status]: [u64; 1] = test.get(INIT, DATA);
     assert_eq!(status as u32, linux::SIGKILL);
+}
+
+#[test]
+fn a_server_that_is_nearly_full_makes_nothing_more_and_lets_everything_go() {
+    let mut test = Test::new();
+    let (nobody, root) = (test.fork(INIT), test.fork(INIT));
+    test.call(nobody, linux::__NR_setuid, [65534]);
+    let mut pipe = |heap, t| {
+        test.server.kernel.heap = heap;
+        test.call(t, linux::__NR_pipe, [DATA])
+    };
+    for (heap, refused) in [(699, 0), (700, 1), (800, 2), (900, 3)] {
+        for (t, refused) in [
+            (nobody, refused > 0),
+            (root, refused > 1),
+            (INIT, refused > 2),
+        ] {
+            let result = if refused { -12 } else { 0 };
+            assert_eq!(pipe(heap, t), Some(result), "{heap} {t}");
+        }
+    }
+    assert_eq!(test.call(root, linux::__NR_fork, []), Some(-12));
+    assert_eq!(test.call(root, linux::__NR_getppid, []), Some(1));
+    assert_eq!(test.call(root, linux::__NR_close, [3]), Some(0));
+    // Pages are there for a while longer.
+    for (heap, dies) in [(899, false), (900, true)] {
+        let mut touch = |page: u64| {
+            test.server.kernel.heap = heap;
+            let execution = test.server.tasks.threads.get(&nobody)?.execution;
+            let at = crate::mm::STACK_END - page * 4096;
+            test.fault(execution, Fault::Page(at, Access::Write));
+            test.server.tasks.threads.get(&nobody).map(|_| ())
+        };
+        assert_eq!(touch(4 + heap as u64 % 100 / 99).is_none(), dies);
+    }
+    assert_eq!(test.call(INIT, linux::__NR_wait4, [!0, 0, 0, 0]), Some(2));
+}
+
+#[test]
+fn a_bomb_of_processes_leaves_room_for_others() {
+    let mut test = Test::new();
+    let (nobody, root) = (test.fork(INIT), test.fork(INIT));
+    test.call(nobody, linux::__NR_setuid, [65534]);
+    for (t, most) in [(nobody, 48), (root, 62), (INIT, 63)] {
+        loop {
+            match test.call(t, linux::__NR_fork, []) {
+                Some(-11) => break,
+                child => assert!(child > Some(0)),
+            }
+        }
+        assert_eq!(test.server.kernel.spaces().0, most);
+    }
+    // Programs can still be started by those that are there.
+    test.server
+        .write_bytes(nobody, DATA, b"/bin/init\0")
+        .unwrap();
+    test.call(nobody, linux::__NR_execve, [DATA, 0, 0]);
+    assert_eq!(test.result(nobody), Some(0));
 }
 
 #[test]

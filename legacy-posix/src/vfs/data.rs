@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_full_pool_takes_what_it_can_then_says_so() {
-        let mut pages = HeapPages::new(18);
+        let mut pages = HeapPages::new(19);
         let memory = memory(&mut pages);
         let mut data = Data::default();
         assert_eq!(data.reserve(&mut pages, 0..3 * 4096), Err(Errno::NOSPC));

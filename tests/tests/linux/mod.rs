@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Linux programs in the system that users boot, all in one boot.
+//! Linux programs in the system that users boot: scripts and what conforms in one boot, what is hostile in another.
 //!
 //! * `tests/linux/conformance` is built for the build machine, run there and in the guest, and what it
 //!   prints is compared line by line. It is a superuser's program: who is not one has it ignored.
 //! * Each script `tests/linux/scripts/NAME.sh` is run by the guest's `sh` in an empty directory; what it prints must
 //!   be what `NAME.out` says, which ends with its exit status. Whatever else lies there is in the guest at `/tests`.
+//! * `tests/linux/hostile` is a program that attacks the system in many ways, and says of each whether everybody
+//!   else survived it.
 
 use super::{BUILDER, Permit, pack_system};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -37,6 +39,8 @@ const PARTS: &[&str] = &[
 ];
 /// How long the guest may print nothing: a part that hangs is ended by its own alarm before.
 const SILENCE: Duration = Duration::from_secs(120);
+/// The same where attacks print when they are over: some are a hundred thousand calls.
+const LONG_SILENCE: Duration = Duration::from_secs(400);
 /// What begins the output of a part or a script.
 const MARK: &str = "==== ";
 /// Lines that are shown of a comparison.
@@ -89,7 +93,23 @@ pub fn trials() -> Vec<Trial> {
         let run = move || passes(&script).map_err(|error| Failed::from(format!("{error:#}")));
         Trial::test(name, run)
     });
-    parts.chain(scripts).collect()
+    let attacks = attacks().into_iter().map(|attack| {
+        let name = format!("linux::{attack}");
+        let run = move || survives(&attack).map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(name, run)
+    });
+    parts.chain(scripts).chain(attacks).collect()
+}
+
+/// The attacks, as the table in the hostile program's `main.c` lists them.
+fn attacks() -> Vec<String> {
+    let text = fs::read_to_string(folder().join("hostile/main.c")).unwrap_or_default();
+    let table = text.split_once("attacks[] = {");
+    let table = table.and_then(|(_, rest)| rest.split_once("};"));
+    let lines = table.map_or("", |(table, _)| table).lines();
+    lines
+        .filter_map(|line| Some(format!("hostile_{}", line.split('"').nth(1)?)))
+        .collect()
 }
 
 fn folder() -> PathBuf {
@@ -113,13 +133,13 @@ fn stem(path: &Path) -> String {
         .into_owned()
 }
 
-/// The conformance program, built.
-static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+/// Builds the C files of a folder to one program for the build machine.
+fn build(name: &str) -> Result<PathBuf, String> {
     let build = || -> Result<PathBuf> {
         let to = root().join("target/tests-linux");
         fs::create_dir_all(&to)?;
-        let to = to.join("conformance");
-        let sources = fs::read_dir(folder().join("conformance"))?;
+        let to = to.join(name);
+        let sources = fs::read_dir(folder().join(name))?;
         let sources: Vec<_> = sources
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|end| end == "c"))
@@ -130,8 +150,11 @@ static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         ensure!(status.success(), "gcc: {status}");
         Ok(to)
     };
-    build().map_err(|error| format!("cannot build the conformance program: {error:#}"))
-});
+    build().map_err(|error| format!("cannot build the {name} program: {error:#}"))
+}
+
+/// The conformance program, built.
+static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| build("conformance"));
 
 /// What the build machine's Linux prints.
 static LINUX: LazyLock<Result<Printed, String>> = LazyLock::new(|| {
@@ -156,7 +179,6 @@ static GUEST: LazyLock<Result<Printed, String>> =
     LazyLock::new(|| boot().map_err(|error| format!("{error:#}")));
 
 fn boot() -> Result<Printed> {
-    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
     let program = PROGRAM.as_ref().map_err(|error| anyhow!("{error}"))?;
     let additions = [
         Addition {
@@ -173,22 +195,52 @@ fn boot() -> Result<Printed> {
                 echo \"==== $script\"; mkdir /tmp/here; cd /tmp/here; sh $script > /tmp/out 2>&1; \
                 status=$?; cat /tmp/out; echo \"status $status\"; cd /; rm -r /tmp/here; done; \
                 mkdir /conformance; cd /conformance; conformance'";
+    run_in_guest("linux", &additions, line, SILENCE)
+}
+
+/// Boots the system with additions and a command.
+fn run_in_guest(
+    name: &str,
+    additions: &[Addition],
+    line: &str,
+    silence: Duration,
+) -> Result<Printed> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
     let image = pack_system(
         builder,
-        "linux",
-        &additions,
+        name,
+        additions,
         &[(EXEC_FILE, format!("{line}\n"))],
     )?;
     let _machine = Permit::take();
     let machine = image.boot(&Qemu::default())?;
     let (mut output, mut log) = (Vec::new(), Vec::new());
-    let end = exec::capture(machine, image.symbols(), SILENCE, &mut output, &mut log);
+    let end = exec::capture(machine, image.symbols(), silence, &mut output, &mut log);
     let end = end.err().map(|error| {
         let log = String::from_utf8_lossy(&log);
         let tail = log.len().saturating_sub(2000);
         format!("{error:#}\n{}", log.get(tail..).unwrap_or(&log))
     });
     Ok(Printed::new(&String::from_utf8_lossy(&output), end))
+}
+
+/// What the hostile program prints.
+static ATTACKED: LazyLock<Result<Printed, String>> = LazyLock::new(|| {
+    let run = || -> Result<Printed> {
+        let program = build("hostile").map_err(|error| anyhow!("{error}"))?;
+        let additions = [Addition {
+            host: program,
+            guest: "bin/hostile".parse()?,
+        }];
+        let line = "sh -c 'mkdir /hostile; cd /hostile; hostile'";
+        run_in_guest("hostile", &additions, line, LONG_SILENCE)
+    };
+    run().map_err(|error| format!("{error:#}"))
+});
+
+fn survives(attack: &str) -> Result<()> {
+    let printed = ATTACKED.as_ref().map_err(|error| anyhow!("{error}"))?;
+    compare(&["survived".to_owned()], printed.text(attack)?, "expected")
 }
 
 fn guest() -> Result<&'static Printed> {
