@@ -27,7 +27,7 @@ pub const TICKS: &str = "ticks";
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// Programs of `tests/guests/` that the benchmark starts, beside those of `apps/`.
-pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads"];
+pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads", "bench-virtine"];
 
 pub use claims::AREAS;
 

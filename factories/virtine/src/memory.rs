@@ -3,7 +3,7 @@
 //!
 //! # Which pages a call has written
 //! The kernel tells nobody which pages are dirty. A fault per page and call would say so, at the price of some
-//! 3,000 instructions each; to put a page back takes 600. So a page that can be written is mapped read-only
+//! 3,400 instructions each; to put a page back takes 530. So a page that can be written is mapped read-only
 //! until a call writes to it, and then stays writable: the fault is paid once, and from then on the page is
 //! put back before each call, by the virtine's own [trampoline](crate::trampoline).
 //!
@@ -42,8 +42,11 @@ use crate::kernel::Kernel;
 /// Radix of a virtine's CSpace, in which there is one capability: the smallest that the manager makes.
 pub const CSPACE_RADIX: u32 = 4;
 /// Pages that a virtine has from the start beside what its image needs: the stack and heap that most calls
-/// take, and what that takes of tables.
-const SPARE: u64 = 10;
+/// take, and what that takes of tables and nodes. What is beyond is lent for a call, at ten times the price.
+const SPARE: u64 = 32;
+/// Slots for that in the parts node: a further node is made when more are needed, which few virtines do, and
+/// slots are dear at the end.
+const SPARE_SLOTS: u64 = 10;
 /// Pages that it may take in all beside what its image needs, if nobody said how many.
 const DEFAULT_MORE: u64 = 256;
 /// What a table spans.
@@ -212,7 +215,7 @@ impl Shape {
             }
         }
         let own = 2 + tables.len() as u64 + filled + 1;
-        let slots = own + filled + code + 2 + SPARE;
+        let slots = own + filled + code + 2 + SPARE_SLOTS;
         let parts_radix = (4..8)
             .find(|radix| slots <= Sequence::in_parts(*radix).into())
             .unwrap_or(8);

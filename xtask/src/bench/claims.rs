@@ -20,6 +20,10 @@ pub const AREAS: &[Area] = &[
         title: "Factories, and the end of ICs",
         claims: LIVES,
     },
+    Area {
+        title: "Virtines",
+        claims: VIRTINES,
+    },
 ];
 
 /// What the core costs beside the bare kernel. Processes and threads by hand are made by a server made
@@ -77,6 +81,23 @@ const LIVES: &[Claim] = &[
         value: "delay-revoking",
         raw: Raw::Known(50_000),
         target: 1.0,
+    },
+];
+
+/// A call from the pool, against what a server cannot do without that waits for nobody, by hand: a message whose
+/// caller is kept and answered later, a context entered and left, and each page that the call wrote put back.
+const VIRTINES: &[Claim] = &[
+    Claim {
+        what: "virtine: a call from the pool that writes its stack",
+        value: "virtine-call",
+        raw: Raw::Measured("virtine-call-raw"),
+        target: 1.25,
+    },
+    Claim {
+        what: "virtine: one that writes eight pages more",
+        value: "virtine-call-8-pages",
+        raw: Raw::Measured("virtine-call-8-pages-raw"),
+        target: 1.25,
     },
 ];
 

@@ -393,6 +393,47 @@ impl ByHand {
         Ok(ticks)
     }
 
+    /// Ticks that it takes on average to enter a context and to leave it: a process begins with given
+    /// registers, and says one message.
+    pub fn context(&self, count: u64) -> Outcome<u64> {
+        self.make(1, SMALLEST, false)?;
+        let average = Self::average(count, || {
+            self.enter(1)?;
+            self.report();
+            Ok(())
+        })?;
+        self.end(1, SMALLEST)?;
+        Ok(average)
+    }
+
+    /// Has a process begin at its report, in as few registers as that takes.
+    fn enter(&self, life: u32) -> Outcome {
+        let mut context = UserContext::default();
+        let registers = context.inner_mut();
+        registers.rip = CODE + Entry::Report.offset() as u64;
+        registers.rsp = address(0) + PAGE;
+        Words::report(1).put(registers);
+        SPACE
+            .node(WORK + life)
+            .cap::<cap_type::Tcb>(part::TCB)
+            .tcb_write_registers(true, UP_TO_R10, &mut context)?;
+        Ok(())
+    }
+
+    /// Ticks that `count` messages and replies of `tag` take, from a process to this domain, which keeps each
+    /// caller and answers it by the reply that it has kept: as a server does that does something else meanwhile.
+    pub fn kept_messages(&self, tag: MessageInfo, count: u64) -> Outcome<u64> {
+        self.start(2, SMALLEST, Entry::CallAndReport, Words::calls(tag, count))?;
+        for _ in 0..count {
+            self.called().recv_with_mrs(());
+            self.saved().save_caller()?;
+            self.saved_cap().send_with_mrs(tag, [0; 4]);
+        }
+        let ticks = self.report();
+        self.end(2, SMALLEST)?;
+        Ok(ticks)
+    }
+
     fn serve(&self, life: u32, answer: MessageInfo) -> Outcome {
         let words = Words {
             rdi: leaf(CALLED),

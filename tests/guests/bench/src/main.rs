@@ -16,13 +16,15 @@ mod core_costs;
 mod host;
 mod lives;
 mod server;
+mod virtines;
 
 use host::Bench;
 use sel4_microkit::{Handler, NullHandler, panicking, protection_domain};
 use xos_test_kit::Outcome;
 
 /// What is measured, area by area.
-const AREAS: &[fn(&mut Bench) -> Outcome] = &[core_costs::measure, lives::measure];
+const AREAS: &[fn(&mut Bench) -> Outcome] =
+    &[virtines::measure, core_costs::measure, lives::measure];
 
 #[protection_domain(heap_size = 256 * 1024)]
 fn init() -> impl Handler {
