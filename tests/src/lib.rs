@@ -326,6 +326,15 @@ pub const EXECUTED: &[Executed] = &[
         log: "frobnicate ended with code 127",
     },
     Executed {
+        name: "exec::strangers_messages_are_parsed_in_a_call_of_its_own_each",
+        line: "run process parse /a '/b c' /d",
+        addition: None,
+        output: "GET /a: 1 headers, 0 bytes of body\nno request: invalid HTTP version\n\
+                 GET /d: 1 headers, 0 bytes of body\n",
+        status: 0,
+        log: "",
+    },
+    Executed {
         name: "linux::debians_busybox_runs_a_pipeline_and_its_status_is_the_shells",
         line: "sh -c 'echo hello | cat; ls -1 -d /bin /tmp; exit 3'",
         addition: None,

@@ -101,7 +101,7 @@ pub struct Plan {
     pub count: u64,
     /// Bytes of the argument in all. What is beyond [`MAX_PART`] is had by [`MORE`].
     pub length: u64,
-    /// Reserved.
+    /// 0: what the trampoline loads to have nothing in the FPU that tells of the last call.
     pub zero: u64,
     /// Addresses of pages, each with a [`Put`] in its low bits.
     pub pages: [u64; MAX_PAGES],

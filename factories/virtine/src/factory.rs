@@ -378,8 +378,9 @@ impl<'a, K: Kernel, P: Port> VirtineFactory<'a, K, P> {
             plan.argument[bytes..left.max(8 * words.len())].fill(0);
         }
         virtine.argument = bytes;
-        if virtine.phase == Phase::Idle && self.call(index).is_err() {
-            // It died a moment ago: its caller is told when that has been reported.
+        if virtine.phase == Phase::Idle {
+            // Refused only when it died a moment ago: its caller is told when that has been reported.
+            let _ = self.call(index);
         }
         Ok(())
     }
@@ -612,7 +613,7 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
     fn start(&mut self, ic: Member<'_, usize>) -> Result<()> {
         let index = *ic.data;
         self.watch()?;
-        let pages = self.with(index, |virtine, image, tools| {
+        self.with(index, |virtine, image, tools| {
             let plan = tools.kernel.plan(index);
             plan.length = 0;
             plan.entry = 0;
@@ -620,9 +621,8 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
             virtine.ticks = ticks(DEFAULT_LIMIT);
             tools.kernel.begin(tools.parts, pages, false)?;
             virtine.phase = Phase::Filling;
-            Ok(pages)
-        });
-        pages?;
+            Ok(())
+        })?;
         // By the manager, which then knows that it runs.
         self.manager.resume(ic.id)
     }
