@@ -69,9 +69,12 @@ ops! {
         Stat,
         /// Bytes in, bytes out; what they mean is the factory's affair. Optional.
         Invoke,
-        /// Freezes the IC as a model for clones. Optional.
+        /// Freezes an IC that was started: it never runs again, and the handle is from now on that of a
+        /// snapshot, which ends by [`Kill`](Self::Kill). [`BadState`](Error::BadState) when it stands where
+        /// it cannot be frozen; it goes on then. Optional.
         Snapshot,
-        /// A copy of a snapshot: as [`SessionOp::Create`], with no specification. Optional.
+        /// A clone of a snapshot, ready to be started: as [`SessionOp::Create`], with no specification, and
+        /// on the budget of the snapshot's client. It ends with its snapshot at the latest. Optional.
         Clone,
     }
 }

@@ -46,6 +46,9 @@
 //!   (Maker) ------> Ready ------> Running <--> Suspended ------> Ended ------> gone
 //!                                      somebody waits: ------------------------^  wait
 //! ```
+//! A snapshot is an IC that was stopped for good while it ran: it is a model, of which clones are made,
+//! each `Ready` and then as any other IC. It ends by being killed, and its clones end with it.
+//!
 //! An IC that has ended is destroyed when somebody has waited for it: at once
 //! if somebody does already. Whoever waits is answered when its memory is
 //! back, so that a client that waits can rely on its budget.
@@ -108,6 +111,10 @@ pub trait Factory {
     /// ([`asked`](Self::asked)).
     const EXITS: bool = true;
 
+    /// Whether it makes [snapshots](Self::snapshot) and [clones](Self::clone). If not, who asks is told so,
+    /// and no IC is stopped for it.
+    const CLONES: bool = false;
+
     /// What it promises.
     fn describe(&self) -> Contract;
 
@@ -169,15 +176,18 @@ pub trait Factory {
         reply.error(Error::NoSuchOperation)
     }
 
-    /// Freezes an IC as a model for copies.
+    /// Freezes an IC that was started, as a model for clones. It stands still, and whether it succeeds or
+    /// not decides whether it will ever run again.
     ///
     /// # Errors
-    /// What the client is to be told.
+    /// What the client is to be told; the IC goes on as before.
     fn snapshot(&mut self, _ic: Member<'_, Self::Ic>) -> Result<()> {
         Err(Error::NotSupported)
     }
 
-    /// Makes a copy of an IC that was frozen: `maker` as in [`create`](Self::create).
+    /// Makes a clone of an IC that was frozen, all but started: `maker` as in [`create`](Self::create). The
+    /// model outlives it, unless somebody else takes that one's memory away: then the clone is ended
+    /// before `model` is [gone](Self::gone).
     ///
     /// # Errors
     /// What the client is to be told.

@@ -138,6 +138,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 within,
                 state,
                 waiters: heapless::Vec::new(),
+                model: IcId::NONE,
+                clones: 0,
                 data,
             },
         );
@@ -158,9 +160,12 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             return;
         };
         if entry.waiters.is_empty() {
+            let frozen = entry.state == State::Frozen;
             entry.state = State::Ended(status);
-            // Should it be gone already, its event is on the way.
-            let _ = self.manager.ended(entry.id);
+            if !frozen {
+                // Should it be gone already, its event is on the way.
+                let _ = self.manager.ended(entry.id);
+            }
         } else {
             // Who waits is told of an error by this very call.
             let _ = self.destroy(place, status, deferred);
@@ -203,16 +208,51 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
 
     /// The IC is gone: answers who waited, and forgets it.
     fn finish(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
+        self.end_clones(place, deferred);
         self.release(place, status, deferred);
         let Some(entry) = self.ics.remove(place) else {
             return;
         };
+        if let Some(model) = self.ics.place_of(entry.model.index())
+            && let Some(model) = self.ics.get(model)
+            && model.id == entry.model
+        {
+            model.clones -= 1;
+        }
         for waiter in entry.waiters {
             deferred.answer_with(waiter, Ok(&status.words()));
         }
         if let Some(data) = entry.data {
             self.factory.gone(entry.id, data);
         }
+    }
+
+    /// What its clones have of it is gone with it, so they end: before its place can be another's.
+    fn end_clones(&mut self, place: u32, deferred: &mut Deferred<'_>) {
+        let Some(Entry {
+            id, clones: 1.., ..
+        }) = self.ics.get(place)
+        else {
+            return;
+        };
+        let id = *id;
+        for clone in self.ics.places() {
+            match self.ics.get(clone) {
+                Some(entry) if entry.model == id => entry.model = IcId::NONE,
+                _ => continue,
+            }
+            if let Ok(State::Ended(_) | State::Going(_)) = self.state(clone) {
+                continue;
+            }
+            let _ = self.halt(clone);
+            self.end(clone, ExitStatus::Killed, deferred);
+        }
+    }
+
+    /// Stops an IC.
+    fn halt(&mut self, place: u32) -> Result<()> {
+        let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+        self.manager.suspend(id)
     }
 
     fn died(&mut self, id: IcId, deferred: &mut Deferred<'_>) {
@@ -318,16 +358,20 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 return Ok(reply.ok(&[state.told() as u64, id.word()]));
             }
             (HandleOp::Wait, _) => return self.wait(place, state, reply, deferred),
+            (HandleOp::Snapshot | HandleOp::Clone, _) if !F::CLONES => {
+                return Err(Error::NotSupported);
+            }
             // What has ended stays as it is; killing it again is no error.
             (HandleOp::Kill, State::Ended(_) | State::Going(_)) => {}
             (HandleOp::Invoke, State::Ended(_)) if F::OUTLIVES => {
                 return self.invoke(place, request, reply, deferred);
             }
             (_, State::Ended(_) | State::Going(_)) => return Err(Error::BadState),
+            // It stands still.
+            (HandleOp::Kill, State::Frozen) => self.end(place, ExitStatus::Killed, deferred),
             (HandleOp::Kill, _) => {
-                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
                 // Gone: its event is on the way, and ends it as killed.
-                self.manager.suspend(id)?;
+                self.halt(place)?;
                 self.end(place, ExitStatus::Killed, deferred);
             }
             (HandleOp::Start, State::Ready) => {
@@ -335,8 +379,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 *self.state(place)? = State::Running;
             }
             (HandleOp::Suspend, State::Running) => {
-                let id = self.ics.get(place).ok_or(Error::Gone)?.id;
-                self.manager.suspend(id)?;
+                self.halt(place)?;
                 *self.state(place)? = State::Suspended;
             }
             (HandleOp::Resume, State::Suspended) => {
@@ -348,20 +391,55 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 return Err(Error::BadState);
             }
             (HandleOp::Invoke, _) => return self.invoke(place, request, reply, deferred),
-            (HandleOp::Snapshot, _) => self.with(place, |factory, ic| factory.snapshot(ic))??,
-            (HandleOp::Clone, _) => {
-                let client = self.ics.get(place).ok_or(Error::Gone)?.client;
-                let made = self.make(
-                    client,
-                    request.word(0),
-                    State::Ready,
-                    deferred,
-                    |server, maker| server.with(place, |factory, ic| factory.clone(maker, ic))?,
-                )?;
+            (HandleOp::Snapshot, State::Running | State::Suspended) => {
+                self.snapshot(place, state)?;
+            }
+            (HandleOp::Clone, State::Frozen) => {
+                let made = self.clone(place, request.word(0), deferred)?;
                 return Ok(reply.ok(&made));
             }
+            (HandleOp::Snapshot | HandleOp::Clone, _) => return Err(Error::BadState),
         }
         Ok(reply.ok(&[]))
+    }
+
+    /// Freezes an IC. For the manager it has ended: nobody can let it go on, and nothing but its memory
+    /// is kept.
+    fn snapshot(&mut self, place: u32, state: State) -> Result<()> {
+        if state == State::Running {
+            self.halt(place)?;
+        }
+        let frozen = self.with(place, |factory, ic| factory.snapshot(ic))?;
+        let id = self.ics.get(place).ok_or(Error::Gone)?.id;
+        if let Err(error) = frozen {
+            if state == State::Running {
+                self.manager.resume(id)?;
+            }
+            return Err(error);
+        }
+        self.manager.ended(id)?;
+        *self.state(place)? = State::Frozen;
+        Ok(())
+    }
+
+    /// Makes a clone of a frozen IC, on the budget of that one's client.
+    fn clone(&mut self, place: u32, handle: u64, deferred: &mut Deferred<'_>) -> Result<[u64; 1]> {
+        let model = self.ics.get(place).ok_or(Error::Gone)?;
+        let (id, client) = (model.id, model.client);
+        let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
+            server.with(place, |factory, ic| factory.clone(maker, ic))?
+        })?;
+        let clone = self.place(IcId::from_word(made[0]).index())?;
+        match self.ics.get(place) {
+            Some(model) if model.id == id => model.clones += 1,
+            _ => {
+                // It died a moment ago, and was found out by its clone's having got its index.
+                self.destroy(clone, ExitStatus::Killed, deferred)?;
+                return Err(Error::Gone);
+            }
+        }
+        self.ics.get(clone).ok_or(Error::Gone)?.model = id;
+        Ok(made)
     }
 
     fn invoke(
@@ -414,7 +492,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         match *self.state(place)? {
             State::Running | State::Suspended => {}
             // It stands still, so this is somebody else who has its capability: within one CSpace all do.
-            State::Ended(_) | State::Going(_) => return Err(Error::Gone),
+            State::Frozen | State::Ended(_) | State::Going(_) => return Err(Error::Gone),
             State::Ready => return Err(Error::BadState),
         }
         if let Some(fault) = faults::read(&request) {

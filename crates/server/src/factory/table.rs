@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which ICs a factory has.
 
+use core::ops::Range;
+
 use heapless::Vec;
 use xos_client::Slots;
 use xos_protocol::{ExitStatus, IcId, IcState};
@@ -19,6 +21,8 @@ pub enum State {
     Running,
     /// Started, and stopped for the time being.
     Suspended,
+    /// Started, and stopped for good: clones are made of it.
+    Frozen,
     /// It has ended, and is kept until somebody has asked how.
     Ended(ExitStatus),
     /// It has ended and is being reclaimed.
@@ -31,7 +35,7 @@ impl State {
         match self {
             Self::Ready => IcState::Ready,
             Self::Running => IcState::Running,
-            Self::Suspended => IcState::Suspended,
+            Self::Suspended | Self::Frozen => IcState::Suspended,
             Self::Ended(_) | Self::Going(_) => IcState::Dead,
         }
     }
@@ -45,6 +49,10 @@ pub(super) struct Entry<I> {
     pub within: bool,
     pub state: State,
     pub waiters: Vec<Token, WAITERS>,
+    /// The snapshot that it is a clone of; [`IcId::NONE`] for none.
+    pub model: IcId,
+    /// Clones of it that are not gone.
+    pub clones: u16,
     /// Nothing when its making failed, and it is being reclaimed.
     pub data: Option<I>,
 }
@@ -103,6 +111,11 @@ impl<I, const N: usize> Table<I, N> {
         let position = self.position(place);
         self.positions[entry.id.index() as usize] = position as u16 + 1;
         self.entries[position] = Some(entry);
+    }
+
+    /// All places, taken or not.
+    pub const fn places(&self) -> Range<u32> {
+        self.first..self.first + N as u32
     }
 
     /// Forgets an IC and gives back its place.

@@ -41,6 +41,8 @@ struct Toy {
 impl Factory for Toy {
     type Ic = u64;
 
+    const CLONES: bool = true;
+
     fn describe(&self) -> Contract {
         CONTRACT
     }
@@ -55,6 +57,7 @@ impl Factory for Toy {
         assert_eq!(maker.create(&Needs::default()), Err(Error::BadState));
         match spec.image {
             "broken" => Err(Error::BadImage),
+            "busy" => Ok(BUSY),
             _ => Ok(spec.memory),
         }
     }
@@ -94,6 +97,19 @@ impl Factory for Toy {
         reply.ok(&[*ic.data])
     }
 
+    fn snapshot(&mut self, ic: Member<'_, u64>) -> Result<()> {
+        match *ic.data {
+            BUSY => Err(Error::BadState),
+            _ => Ok(()),
+        }
+    }
+
+    fn clone(&mut self, maker: &mut Maker<'_>, model: Member<'_, u64>) -> Result<u64> {
+        maker.create(&Needs::default())?;
+        assert!(!self.gone.contains(&model.id));
+        Ok(*model.data + 1)
+    }
+
     fn ended(&mut self, _ic: Member<'_, u64>, status: ExitStatus) {
         self.ended.push(status);
     }
@@ -107,6 +123,8 @@ impl Factory for Toy {
     }
 }
 
+/// Memory of an IC that cannot be frozen.
+const BUSY: u64 = 13;
 const ICS: usize = 8;
 const CLIENT: Who = Who::Session(5);
 const MANAGER_BIT: u64 = 1;
@@ -505,19 +523,213 @@ fn a_handle_slot_that_is_none_is_refused_before_anything_is_made() {
     assert_eq!(manager.asked(), []);
 }
 
+/// Has nothing that is optional.
+struct Plain;
+
+impl Factory for Plain {
+    type Ic = ();
+
+    fn describe(&self) -> Contract {
+        CONTRACT
+    }
+
+    fn create(&mut self, maker: &mut Maker<'_>, _spec: &Spec<'_>) -> Result<()> {
+        maker.create(&Needs::default()).map(drop)
+    }
+
+    fn start(&mut self, _ic: Member<'_, ()>) -> Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
-fn what_is_optional_is_refused_by_name() {
+fn what_is_optional_is_refused_by_name_and_stops_nothing() {
+    let manager = FakeManager::default();
+    let server: FactoryServer<Plain, ICS, _> =
+        FactoryServer::new(Plain, Manager::new(&manager), Space::DOMAIN);
+    let mut bench = Bench::new(server, 16);
+    let mut message = [0; MAX_WORDS];
+    message[0] = 20;
+    let used = wire::encode(&Spec::default(), &mut message[1..]).unwrap();
+    let created = bench.call(CLIENT, SessionOp::Create.label(), &message[..1 + used]);
+    let Came::Answer(Ok(words)) = created else {
+        panic!("{created:?}");
+    };
+    let index = IcId::from_word(words[0]).index();
+    let start = bench.call(Who::Handle(index), HandleOp::Start.label(), &[]);
+    assert_eq!(start, done());
+    manager.asked();
+    for op in [HandleOp::Snapshot, HandleOp::Clone, HandleOp::Invoke] {
+        let came = bench.call(Who::Handle(index), op.label(), &[20]);
+        assert_eq!(came, refused(Error::NotSupported));
+    }
+    let arguments = bench.call(Who::Itself(index), SelfOp::Arguments.label(), &[]);
+    assert_eq!(arguments, refused(Error::NotSupported));
+    assert_eq!(manager.asked(), []);
+}
+
+fn frozen(bench: &mut Under<'_>) -> IcId {
+    let id = running(bench);
+    assert_eq!(ask(bench, id, HandleOp::Snapshot), done());
+    id
+}
+
+fn clone(bench: &mut Under<'_>, model: IcId) -> Result<IcId> {
+    match bench.call(Who::Handle(model.index()), HandleOp::Clone.label(), &[20]) {
+        Came::Answer(told) => told.map(|words| IcId::from_word(words[0])),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_snapshot_never_runs_again_and_its_clones_do() {
     let manager = FakeManager::default();
     let mut bench = bench(&manager);
-    let id = running(&mut bench);
+    let model = frozen(&mut bench);
+    assert!(manager.asked().ends_with(&[
+        (Op::Suspend, vec![model.word()]),
+        (Op::Ended, vec![model.word()])
+    ]));
+    assert_eq!(state(&mut bench, model), Ok(IcState::Suspended));
+    let no = refused(Error::BadState);
+    for op in [
+        HandleOp::Start,
+        HandleOp::Resume,
+        HandleOp::Suspend,
+        HandleOp::Snapshot,
+    ] {
+        assert_eq!(ask(&mut bench, model, op), no);
+    }
+    let clones = [(); 2].map(|()| clone(&mut bench, model).unwrap());
+    for clone in clones {
+        assert_eq!(state(&mut bench, clone), Ok(IcState::Ready));
+        assert_eq!(ask(&mut bench, clone, HandleOp::Start), done());
+        let word = bench.call(Who::Handle(clone.index()), HandleOp::Invoke.label(), &[]);
+        assert_eq!(word, Came::Answer(Ok(vec![78])));
+    }
+    assert_eq!(
+        bench.server.factory().started,
+        [model, clones[0], clones[1]]
+    );
+}
+
+#[test]
+fn what_is_no_snapshot_has_no_clones() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let ready = create(&mut bench, "hello").unwrap();
+    assert_eq!(
+        ask(&mut bench, ready, HandleOp::Snapshot),
+        refused(Error::BadState)
+    );
+    assert_eq!(clone(&mut bench, ready), Err(Error::BadState));
+    let running = running(&mut bench);
+    assert_eq!(clone(&mut bench, running), Err(Error::BadState));
+    exit(&mut bench, running, 0);
+    assert_eq!(
+        ask(&mut bench, running, HandleOp::Snapshot),
+        refused(Error::BadState)
+    );
+}
+
+#[test]
+fn who_cannot_be_frozen_goes_on() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let id = create(&mut bench, "busy").unwrap();
+    ask(&mut bench, id, HandleOp::Start);
     assert_eq!(
         ask(&mut bench, id, HandleOp::Snapshot),
-        refused(Error::NotSupported)
+        refused(Error::BadState)
     );
-    let clone = bench.call(Who::Handle(id.index()), HandleOp::Clone.label(), &[20]);
-    assert_eq!(clone, refused(Error::NotSupported));
-    let arguments = bench.call(Who::Itself(id.index()), SelfOp::Arguments.label(), &[]);
-    assert_eq!(arguments, refused(Error::NotSupported));
+    assert!(manager.asked().ends_with(&[
+        (Op::Suspend, vec![id.word()]),
+        (Op::Resume, vec![id.word()])
+    ]));
+    assert_eq!(state(&mut bench, id), Ok(IcState::Running));
+    // One that stood still stays so.
+    ask(&mut bench, id, HandleOp::Suspend);
+    assert_eq!(
+        ask(&mut bench, id, HandleOp::Snapshot),
+        refused(Error::BadState)
+    );
+    assert_eq!(state(&mut bench, id), Ok(IcState::Suspended));
+}
+
+#[test]
+fn clones_end_before_their_snapshot_is_gone() {
+    let manager = FakeManager::default();
+    for killed in [false, true] {
+        let mut bench = bench(&manager);
+        let model = frozen(&mut bench);
+        let [run, ready, over] = [(); 3].map(|()| clone(&mut bench, model).unwrap());
+        let other = frozen(&mut bench);
+        let apart = clone(&mut bench, other).unwrap();
+        for clone in [run, over] {
+            ask(&mut bench, clone, HandleOp::Start);
+        }
+        exit(&mut bench, over, 4);
+        let Came::Kept(slot) = ask(&mut bench, run, HandleOp::Wait) else {
+            panic!("answered at once");
+        };
+        if killed {
+            assert_eq!(ask(&mut bench, model, HandleOp::Kill), done());
+            // Its memory is there until somebody has waited for it.
+            assert_eq!(state(&mut bench, run), Ok(IcState::Running));
+            assert_eq!(clone(&mut bench, model), Err(Error::BadState));
+            let came = ask(&mut bench, model, HandleOp::Wait);
+            assert_eq!(came, Came::Answer(status(ExitStatus::Killed)));
+        } else {
+            manager.kill(model);
+            bench.notify(MANAGER_BIT);
+        }
+        assert_eq!(bench.server.factory().gone, [run, model]);
+        assert_eq!(bench.answers(), [(slot, status(ExitStatus::Killed))]);
+        for (id, how) in [(ready, ExitStatus::Killed), (over, ExitStatus::Code(4))] {
+            assert_eq!(
+                ask(&mut bench, id, HandleOp::Wait),
+                Came::Answer(status(how))
+            );
+        }
+        assert_eq!(state(&mut bench, apart), Ok(IcState::Ready));
+        assert_eq!(
+            ask(&mut bench, model, HandleOp::Clone),
+            refused(Error::Gone)
+        );
+        for id in [apart, other] {
+            ask(&mut bench, id, HandleOp::Kill);
+            ask(&mut bench, id, HandleOp::Wait);
+        }
+        assert_eq!(bench.server.available() as usize, ICS);
+    }
+    assert_eq!(manager.alive(), []);
+}
+
+#[test]
+fn a_snapshot_outlives_its_clones() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let model = frozen(&mut bench);
+    for code in 0..3 * ICS as u64 {
+        let id = clone(&mut bench, model).unwrap();
+        ask(&mut bench, id, HandleOp::Start);
+        exit(&mut bench, id, code);
+        let came = ask(&mut bench, id, HandleOp::Wait);
+        assert_eq!(came, Came::Answer(status(ExitStatus::Code(code as i32))));
+    }
+    assert_eq!(manager.alive(), [model]);
+}
+
+#[test]
+fn a_clone_with_the_index_of_its_dead_snapshot_is_not_made() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let model = frozen(&mut bench);
+    manager.kill(model);
+    assert_eq!(clone(&mut bench, model), Err(Error::Gone));
+    bench.notify(MANAGER_BIT);
+    assert_eq!(manager.alive(), []);
+    assert_eq!(bench.server.available() as usize, ICS);
 }
 
 #[test]
