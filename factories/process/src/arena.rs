@@ -179,6 +179,18 @@ impl Sequence {
         Self::in_parts(self.radix as u32) + self.nodes as u32 * NODE_SLOTS - self.used
     }
 
+    /// Whether the next slot is one of the parts node's.
+    pub const fn is_in_parts(&self) -> bool {
+        self.used < Self::in_parts(self.radix as u32)
+    }
+
+    /// Leaves the rest of the parts node's slots unused.
+    pub const fn leave_parts(&mut self) {
+        if self.is_in_parts() {
+            self.used = Self::in_parts(self.radix as u32);
+        }
+    }
+
     /// Uses `count` slots (that are there): the number of the first.
     pub const fn take(&mut self, count: u32) -> u32 {
         let first = self.used;

@@ -26,8 +26,9 @@ use xos_protocol::{Error, Result};
 
 use crate::arena::{NODE_SLOTS, Nodes, Pieces, Sequence};
 use crate::images::Image;
-use crate::kernel::{At, Execution, Kernel, Object, Registers};
-use crate::layout::{Content, Layout, MAX_STACK_PAGES, Tables};
+use crate::kernel::{At, Context, Execution, Kernel, Object, Registers};
+use crate::layout::{Content, Kind, Layout, MAX_STACK_PAGES, Tables};
+use crate::pages::{NEAR, Pages};
 use crate::program::Program;
 
 /// Slots that a parts node has for pages of data that come when they are touched, if there are such: most
@@ -39,8 +40,6 @@ const SPARE_STACK_SLOTS: u64 = 1;
 /// Bytes of a slot, of a TCB and of the root of an address space in this kernel.
 const SLOT_BYTES: u64 = 32;
 const EXECUTION_BYTES: u64 = 2048;
-/// Pages of the stack whose frames are remembered.
-const REMEMBERED: usize = 16;
 /// Start information at most: a page.
 pub const MAX_INFO: usize = PAGE as usize;
 
@@ -155,7 +154,8 @@ impl Plan {
         let quota = match wish.memory_pages {
             0 => {
                 let objects = lazy + layout.lazy_tables(program, &tables);
-                let room = u64::from(Sequence::in_parts(parts_radix) + nodes as u32 * NODE_SLOTS);
+                let near = u64::from(Sequence::in_parts(parts_radix)).min(slots + NEAR as u64);
+                let room = near + nodes * u64::from(NODE_SLOTS);
                 let more = (slots + objects).saturating_sub(room);
                 let later = objects + more.div_ceil(NODE_SLOTS.into());
                 least + later.saturating_sub(memory - need)
@@ -198,22 +198,92 @@ fn round_up(pages: u64) -> u64 {
 /// A process, as the factory remembers it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
-    /// Index of its image in the cache.
-    pub image: u8,
-    /// Pages of stack that were asked for.
-    pub stack_pages: u16,
-    /// Bytes of its start information; 0 if there is none.
-    pub info: u16,
+    /// Root slot of its parts node.
+    pub parts: u32,
+    /// What it was asked for, as far as that matters later.
+    pub made: Made,
     /// Number of the slot of its first own frame.
     pub first_own: u16,
     /// Times that its arena has grown.
     pub steps: u8,
+    /// Pages that were touched and lie in its parts node.
+    pub near: u8,
+    /// Whether it has pages that the factory does not remember.
+    pub forgotten: bool,
     /// Untyped memory that is left to it.
     pub pieces: Pieces,
     /// Its slots.
     pub slots: Sequence,
-    /// Numbers of the slots of stack pages that were touched, the topmost page first; 0 where there is none.
-    pub stack: [u16; REMEMBERED],
+    /// Of a clone: where its model has its pages.
+    pub model: Option<Origin>,
+    /// Of a snapshot: where it stands.
+    pub frozen: Option<Context>,
+}
+
+/// What a process and its clones have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// Index of the image in the cache.
+    pub image: u8,
+    /// Pages of stack that were asked for.
+    pub stack_pages: u16,
+    /// Bytes of start information; 0 if there is none.
+    pub info: u16,
+    /// Pages that it may cost in all.
+    pub quota: u32,
+    /// ICs and sessions that it may pay for.
+    pub ics: u16,
+    /// Radix of its CSpace.
+    pub cspace_radix: u8,
+    /// Whether it gets its CSpace's root.
+    pub composes: bool,
+}
+
+impl Made {
+    /// Whether its CSpace's root does not fit into one of its own slots.
+    pub const fn needs_root_node(&self) -> bool {
+        self.composes && self.cspace_radix > 8
+    }
+
+    /// How it executes, with this frame for its IPC buffer, at the address that its layout says.
+    pub fn execution(&self, buffer: At, layout: &Layout, root_node: Option<At>) -> Execution {
+        Execution {
+            cspace_radix: self.cspace_radix.into(),
+            buffer,
+            buffer_address: layout.ipc_buffer,
+            composes: self.composes,
+            root_node,
+        }
+    }
+}
+
+/// Where a process has the pages that it had from the start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Root slot of its parts node.
+    pub parts: u32,
+    first_own: u16,
+    slots: Sequence,
+}
+
+impl Origin {
+    /// The frame of a page, if the process has one there; `number` is the page's.
+    pub fn frame(
+        &self,
+        image: &Image<'_>,
+        nodes: &Nodes,
+        pages: &Pages<'_>,
+        (number, kind): (u32, Kind),
+    ) -> Option<At> {
+        match kind {
+            Kind::Shared(index) => image.frame(index),
+            Kind::Own(index) => {
+                let number = u32::from(self.first_own) + index as u32;
+                Some(self.slots.at(nodes, self.parts, number).0)
+            }
+            Kind::Lazy => pages.find(self.parts, number).map(|found| found.at),
+        }
+    }
 }
 
 /// A process under construction.
@@ -237,7 +307,7 @@ impl<K: Kernel> Builder<'_, K> {
     }
 
     /// A piece of the untyped memory with at most `count` pages: where, and how many.
-    fn piece(&mut self, count: u32) -> Result<(At, u32)> {
+    pub fn piece(&mut self, count: u32) -> Result<(At, u32)> {
         let (index, count) = self.pieces.take(count).ok_or(Error::NoMemory)?;
         let node = self.parts;
         Ok((At { node, index }, count))
@@ -289,16 +359,16 @@ pub fn compose<K: Kernel>(
     parts: u32,
     created: &Created,
 ) -> Result<Process> {
-    let mut process = Process {
+    let made = Made {
         image: index as u8,
         stack_pages: wish.stack_pages as u16,
         info: 0,
-        first_own: plan.tables.count() as u16,
-        steps: 0,
-        pieces: Pieces::default(),
-        slots: Sequence::new(plan.parts_radix),
-        stack: [0; REMEMBERED],
+        quota: plan.quota,
+        ics: wish.ics as u16,
+        cspace_radix: wish.info.cspace_radix,
+        composes: wish.composes,
     };
+    let mut process = Process::new(parts, made, plan.parts_radix, plan.tables.count() as u16);
     process.pieces.add(created);
     let mut builder = Builder {
         kernel,
@@ -307,9 +377,9 @@ pub fn compose<K: Kernel>(
         pieces: &mut process.pieces,
         slots: &mut process.slots,
     };
-    match build(&mut builder, image, plan, wish) {
+    match build(&mut builder, image, plan, wish, &made) {
         Ok(info) => {
-            process.info = info as u16;
+            process.made.info = info as u16;
             Ok(process)
         }
         Err(error) => {
@@ -324,6 +394,7 @@ fn build<K: Kernel>(
     image: &Image<'_>,
     plan: &Plan,
     wish: &Wish<'_>,
+    made: &Made,
 ) -> Result<usize> {
     let Plan { layout, tables, .. } = plan;
     for _ in 0..plan.nodes {
@@ -383,20 +454,13 @@ fn build<K: Kernel>(
         }
         builder.kernel.map_frame(at, parts, address, true)?;
     }
-    let root_node = match wish.needs_root_node() {
+    let root_node = match made.needs_root_node() {
         true => Some(builder.piece(1)?.0),
         false => None,
     };
-    builder.kernel.configure(
-        parts,
-        &Execution {
-            cspace_radix: wish.info.cspace_radix.into(),
-            buffer: buffer.ok_or(Error::Kernel)?,
-            buffer_address: layout.ipc_buffer,
-            composes: wish.composes,
-            root_node,
-        },
-    )?;
+    let buffer = buffer.ok_or(Error::Kernel)?;
+    let execution = made.execution(buffer, layout, root_node);
+    builder.kernel.configure(parts, &execution)?;
     Ok(info_bytes)
 }
 
@@ -429,7 +493,7 @@ fn initial_variables<'a>(
 
 /// What a process starts with.
 pub fn registers(program: &Program, layout: &Layout, process: &Process) -> Registers {
-    let info = match process.info {
+    let info = match process.made.info {
         0 => 0,
         _ => layout.start_info,
     };
@@ -437,48 +501,68 @@ pub fn registers(program: &Program, layout: &Layout, process: &Process) -> Regis
         ip: program.entry,
         sp: layout.stack_start(),
         info,
-        info_bytes: process.info.into(),
+        info_bytes: process.made.info.into(),
         buffer: layout.ipc_buffer,
         thread_pointer: layout.thread_pointer(),
     }
 }
 
 impl Process {
+    /// A process of which nothing is there yet, with a parts node of this radix.
+    pub fn new(parts: u32, made: Made, parts_radix: u32, first_own: u16) -> Self {
+        Self {
+            parts,
+            made,
+            first_own,
+            steps: 0,
+            near: 0,
+            forgotten: false,
+            pieces: Pieces::default(),
+            slots: Sequence::new(parts_radix),
+            model: None,
+            frozen: None,
+        }
+    }
+
     /// Where everything of it lies.
     pub fn layout(&self, program: &Program) -> Result<Layout> {
         // It was possible when the process was made.
-        Layout::new(program, self.stack_pages.into()).map_err(|_| Error::Kernel)
+        Layout::new(program, self.made.stack_pages.into()).map_err(|_| Error::Kernel)
     }
 
-    /// The frame at `address`, if it is one that the factory remembers: one of those mapped at the start,
-    /// or of the upper part of the stack.
-    pub fn frame(&self, image: &Image<'_>, nodes: &Nodes, parts: u32, address: u64) -> Option<At> {
+    /// The number of its page at `address`, and what that is to it; `None` where it can have none.
+    pub fn page(&self, layout: &Layout, program: &Program, address: u64) -> Option<(u32, Kind)> {
+        let (number, kind) = layout.page(program, self.made.info != 0, address)?;
+        // What cannot be counted is not remembered.
+        Some((u32::try_from(number).unwrap_or(u32::MAX), kind))
+    }
+
+    /// Where it has its pages.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            parts: self.parts,
+            first_own: self.first_own,
+            slots: self.slots.clone(),
+        }
+    }
+
+    /// The frame at `address`, if the factory remembers it; that of the model, if it is a clone's and was
+    /// not written to.
+    pub fn frame(
+        &self,
+        image: &Image<'_>,
+        nodes: &Nodes,
+        pages: &Pages<'_>,
+        address: u64,
+    ) -> Option<At> {
         let layout = self.layout(&image.program).ok()?;
-        let page = address & !(PAGE - 1);
-        let mut own = u32::from(self.first_own);
-        for candidate in layout.eager_pages(&image.program, self.info != 0) {
-            let shared = match candidate.content {
-                Content::Shared { index, .. } => Some(index),
-                _ => None,
-            };
-            if candidate.address == page {
-                return match shared {
-                    Some(index) => image.frame(index),
-                    None => Some(self.slots.at(nodes, parts, own).0),
-                };
-            }
-            own += shared.is_none() as u32;
+        let page = self.page(&layout, &image.program, address)?;
+        if let Some(found) = pages.find(self.parts, page.0) {
+            return Some(found.at);
         }
-        match self.stack.get(stack_index(&layout, page)?)? {
-            0 => None,
-            number => Some(self.slots.at(nodes, parts, u32::from(*number)).0),
+        match &self.model {
+            Some(model) => model.frame(image, nodes, pages, page),
+            None => self.origin().frame(image, nodes, pages, page),
         }
     }
-}
-
-/// Which page of the stack `page` is, counted from the top; `None` when it is none.
-pub(crate) fn stack_index(layout: &Layout, page: u64) -> Option<usize> {
-    (layout.stack_low..layout.stack_top)
-        .contains(&page)
-        .then(|| ((layout.stack_top - PAGE - page) / PAGE) as usize)
 }

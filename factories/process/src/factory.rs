@@ -8,7 +8,8 @@ use xos_protocol::contract::{
 };
 use xos_protocol::factory::Spec;
 use xos_protocol::ic::FaultKind;
-use xos_protocol::manager::{Grow, PAGE};
+use xos_protocol::manager::PAGE;
+use xos_protocol::slots::DOMAIN_ROOT_RADIX;
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Result};
 use xos_runtime::panic_report::{self, EXCEPTION, MAX_LEN, PanicReport};
@@ -16,29 +17,27 @@ use xos_server::factory::{Factory, Fate, Maker, Member, Needs};
 use xos_server::faults;
 
 use crate::arena::Nodes;
-use crate::compose::{Builder, Plan, Process, Wish, compose, registers, stack_index};
+use crate::clones::{self, Cloner};
+use crate::compose::{Plan, Process, Wish, compose, registers};
 use crate::files::Files;
 use crate::images::{Images, Tools};
-use crate::kernel::{At, Kernel, Object, Refusal};
+use crate::kernel::Kernel;
+use crate::pages::Pages;
+use crate::supply::{Supply, Touch};
 
 /// Processes at a time.
 pub const MAX_PROCESSES: usize = 2048;
 /// Root slots that are the program's, for the time of one call of the kernel's.
 pub const ROOT_SLOTS_OF_PROGRAM: [u32; 2] = [BEHIND_PARTS, BEHIND_PARTS + 1];
 const BEHIND_PARTS: u32 = FIRST_FREE_ROOT + MAX_PROCESSES as u32;
-const FIRST_FREE: u32 = BEHIND_PARTS + 2;
+/// The first root slot for nodes.
+pub const FIRST_NODE: u32 = BEHIND_PARTS + 2;
+/// How many there are.
+pub const NODE_PLACES: usize = (ROOT_SLOTS - FIRST_NODE) as usize;
+const ROOT_SLOTS: u32 = 1 << DOMAIN_ROOT_RADIX;
 /// Root slots that processes' further nodes may take, all together: those who take many leave the parts
 /// nodes of others, and images, room.
 const MAX_NODES: u32 = 1536;
-
-/// Least pages that an arena grows by.
-const LEAST_STEP: u64 = 4;
-/// Steps in which an arena can grow to all that may be touched: each is twice the one before. The manager
-/// gives an arena 16 chunks; two were given at the start, and one holds the parts.
-const STEPS: u32 = 8;
-
-/// Bit of x86's page-fault error code (Intel SDM volume 3, section 4.7): the page is present.
-const PRESENT: u64 = 1;
 
 /// What processes are promised.
 const CONTRACT: Contract = Contract {
@@ -60,6 +59,7 @@ pub struct ProcessFactory<'a, K, P = sel4::cap::Endpoint> {
     files: Files<'a>,
     images: Images<'a>,
     nodes: Nodes,
+    pages: Pages<'a>,
 }
 
 impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
@@ -70,8 +70,18 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
             manager,
             files: Files::EMPTY,
             images: Images::new(),
-            nodes: Nodes::new(FIRST_FREE, 4096, MAX_NODES),
+            nodes: Nodes::new(FIRST_NODE, ROOT_SLOTS, MAX_NODES),
+            pages: Pages::none(),
         }
+    }
+
+    /// Gives it books to write down which page is where. Without, it makes no snapshots, and cannot read the
+    /// last words of a process in pages that came when they were touched.
+    ///
+    /// [`Books`](crate::pages::Books) for [`MAX_PROCESSES`] and [`NODE_PLACES`] hold all that there can be,
+    /// opened with [`FIRST_NODE`].
+    pub fn set_pages(&mut self, pages: Pages<'a>) {
+        self.pages = pages;
     }
 
     /// Gives it the file tree.
@@ -84,30 +94,21 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
         &mut self.kernel
     }
 
-    /// Maps a zero page where a process touched it for the first time.
-    fn supply(&mut self, ic: Member<'_, Process>, address: u64) -> Result<()> {
-        let image = self.images.get(ic.data.image.into()).ok_or(Error::Kernel)?;
-        let layout = ic.data.layout(&image.program)?;
-        if !layout.is_lazy(&image.program, address) {
-            return Err(Error::BadAddress);
-        }
+    /// Gives a process what it touched.
+    fn supply(&mut self, ic: Member<'_, Process>, address: u64, touch: Touch) -> Result<()> {
+        let image = self.images.get(ic.data.made.image.into());
+        let image = image.ok_or(Error::Kernel)?;
         let mut supply = Supply {
             id: ic.id,
-            parts: ic.parts.place(),
-            most: layout.lazy_pages(&image.program),
+            image,
+            layout: ic.data.layout(&image.program)?,
             kernel: &mut self.kernel,
             nodes: &mut self.nodes,
+            pages: &mut self.pages,
             manager: &self.manager,
             process: ic.data,
         };
-        let page = address & !(PAGE - 1);
-        let number = supply.map(Object::Frame, page)?;
-        if let Some(index) = stack_index(&layout, page)
-            && let Some(entry) = ic.data.stack.get_mut(index)
-        {
-            *entry = u16::try_from(number).unwrap_or(0);
-        }
-        Ok(())
+        supply.touched(address, touch)
     }
 
     /// Whether a process that made an exception of number `number` has panicked. Its last words go to the log.
@@ -122,7 +123,7 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
         let Some(report) = PanicReport::from_registers(rax, rdi, rsi) else {
             return false;
         };
-        let Some(image) = self.images.get(ic.data.image.into()) else {
+        let Some(image) = self.images.get(ic.data.made.image.into()) else {
             return false;
         };
         let mut text = [0; MAX_LEN];
@@ -136,7 +137,7 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
             let bytes = &mut text[known..known + length];
             let read = ic
                 .data
-                .frame(image, &self.nodes, place, address)
+                .frame(image, &self.nodes, &self.pages, address)
                 .is_some_and(|frame| self.kernel.read(frame, offset, bytes).is_ok());
             if !read {
                 break;
@@ -165,98 +166,10 @@ impl core::fmt::Display for Printable<'_> {
     }
 }
 
-/// Gives a running process what it has touched.
-struct Supply<'s, K, P> {
-    id: IcId,
-    parts: u32,
-    /// Pages that may be touched in all.
-    most: u64,
-    kernel: &'s mut K,
-    nodes: &'s mut Nodes,
-    manager: &'s Manager<P>,
-    process: &'s mut Process,
-}
-
-impl<K: Kernel, P: Port> Supply<'_, K, P> {
-    /// Makes an object and maps it at `address`, with the structures above it that are missing: the number
-    /// of its slot.
-    fn map(&mut self, object: Object, address: u64) -> Result<u32> {
-        let number = self.make(object)?;
-        let at = self.process.slots.at(self.nodes, self.parts, number).0;
-        let parts = self.parts;
-        let map = |kernel: &mut K| match object {
-            Object::Frame => kernel.map_frame(at, parts, address, true),
-            table => kernel.map_table(at, table, parts, address),
-        };
-        match (map(self.kernel), object.above()) {
-            (Err(Refusal::Missing), Some(above)) => {
-                self.map(above, address)?;
-                map(self.kernel)?;
-            }
-            (outcome, _) => outcome?,
-        }
-        Ok(number)
-    }
-
-    /// Makes one object: the number of its slot.
-    fn make(&mut self, object: Object) -> Result<u32> {
-        if self.process.slots.left() == 0 {
-            self.need_page()?;
-            self.builder().add_node()?;
-        }
-        self.need_page()?;
-        self.builder().make(object, 1)
-    }
-
-    fn builder(&mut self) -> Builder<'_, K> {
-        Builder {
-            kernel: self.kernel,
-            nodes: self.nodes,
-            parts: self.parts,
-            pieces: &mut self.process.pieces,
-            slots: &mut self.process.slots,
-        }
-    }
-
-    /// Sees to it that a page of untyped memory is left.
-    fn need_page(&mut self) -> Result<()> {
-        if self.process.pieces.left() != 0 {
-            return Ok(());
-        }
-        for index in self.process.pieces.retire() {
-            // What was made of it stays: it derives from the arena as well.
-            let node = self.parts;
-            self.kernel.delete(At { node, index });
-        }
-        let (slot, _) = self.process.pieces.room().ok_or(Error::TableFull)?;
-        let mut pages = step(self.most, self.process.steps.into());
-        loop {
-            let grow = Grow {
-                id: self.id,
-                pages,
-                slot,
-            };
-            match self.manager.grow(&grow) {
-                Ok(created) => {
-                    self.process.pieces.add(&created);
-                    self.process.steps = self.process.steps.saturating_add(1);
-                    return Ok(());
-                }
-                Err(Error::OverBudget | Error::NoMemory) if pages > 1 => pages /= 2,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// Pages of step `step` of an arena's growth, when `most` pages may be touched in all.
-fn step(most: u64, step: u32) -> u32 {
-    let first = (most >> STEPS).next_power_of_two().max(LEAST_STEP);
-    (first << step.min(STEPS)).min(1 << 16) as u32
-}
-
 impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
     type Ic = Process;
+
+    const CLONES: bool = true;
 
     fn describe(&self) -> Contract {
         CONTRACT
@@ -298,7 +211,14 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
     }
 
     fn start(&mut self, ic: Member<'_, Process>) -> Result<()> {
-        let image = self.images.get(ic.data.image.into()).ok_or(Error::Kernel)?;
+        if ic.data.model.is_some() {
+            // It has the registers of its model.
+            return self.manager.resume(ic.id);
+        }
+        let image = self
+            .images
+            .get(ic.data.made.image.into())
+            .ok_or(Error::Kernel)?;
         let layout = ic.data.layout(&image.program)?;
         let registers = registers(&image.program, &layout, ic.data);
         self.kernel.set_registers(ic.parts.place(), &registers)?;
@@ -309,9 +229,9 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
     fn fault(&mut self, ic: Member<'_, Process>, fault: &Fault) -> Fate {
         let mut report = faults::describe(fault);
         match fault {
-            // Of a page that is present, what was tried is not allowed there.
-            Fault::VmFault(fault) if fault.inner().get_FSR() & PRESENT == 0 => {
-                match self.supply(ic, fault.inner().get_Addr()) {
+            Fault::VmFault(fault) => {
+                let touch = Touch::new(fault.inner().get_FSR());
+                match self.supply(ic, fault.inner().get_Addr(), touch) {
                     Ok(()) => Fate::Retry,
                     // Its parts have vanished: somebody ended it at this moment.
                     Err(Error::Kernel | Error::Gone) => Fate::Ends(ExitStatus::Killed),
@@ -335,15 +255,62 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
     }
 
     fn arguments(&mut self, ic: Member<'_, Process>) -> Result<(u64, u64)> {
-        let image = self.images.get(ic.data.image.into()).ok_or(Error::Kernel)?;
+        let image = self
+            .images
+            .get(ic.data.made.image.into())
+            .ok_or(Error::Kernel)?;
         let layout = ic.data.layout(&image.program)?;
         let registers = registers(&image.program, &layout, ic.data);
         Ok((registers.info, registers.info_bytes))
     }
 
+    fn snapshot(&mut self, ic: Member<'_, Process>) -> Result<()> {
+        // What a clone has borrowed is its model's. And pages that nobody remembers nobody can give.
+        if ic.data.model.is_some() || ic.data.forgotten {
+            return Err(Error::NotSupported);
+        }
+        let context = self.kernel.context(ic.parts.place())?;
+        if !context.is_in_a_call() {
+            return Err(Error::BadState);
+        }
+        ic.data.frozen = Some(context);
+        Ok(())
+    }
+
+    fn clone(&mut self, maker: &mut Maker<'_>, model: Member<'_, Process>) -> Result<Process> {
+        let made = model.data.made;
+        let context = model.data.frozen.ok_or(Error::BadState)?;
+        let image = self.images.get(made.image.into()).ok_or(Error::Kernel)?;
+        let layout = model.data.layout(&image.program)?;
+        let needs = Needs {
+            session: true,
+            memory: clones::MEMORY,
+            quota: clones::quota(&made, image.program.shared_pages())?,
+            ics: made.ics.into(),
+            parts_radix: clones::PARTS_RADIX,
+            cspace_radix: made.cspace_radix.into(),
+        };
+        let new = maker.create_named(&needs, image.name)?;
+        let mut cloner = Cloner {
+            kernel: &mut self.kernel,
+            nodes: &mut self.nodes,
+            pages: &mut self.pages,
+            image,
+            layout: &layout,
+        };
+        let origin = model.data.origin();
+        let clone = cloner.compose(made, origin, &context, new.parts.place(), &new.created)?;
+        self.images.enter(made.image.into());
+        Ok(clone)
+    }
+
     fn gone(&mut self, _id: IcId, process: Process) {
-        self.images.leave(process.image.into());
+        self.images.leave(process.made.image.into());
+        self.pages.forget(process.parts);
         // The nodes were in the arena.
-        process.slots.give_back(&mut self.nodes, |_| ());
+        let pages = &mut self.pages;
+        process
+            .slots
+            .give_back(&mut self.nodes, |node| pages.forget_node(node));
     }
 }

@@ -96,6 +96,26 @@ pub struct Registers {
     pub thread_pointer: u64,
 }
 
+/// All registers of an execution that stands still, in the kernel's order (`seL4_UserContext`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context(pub [u64; Context::REGISTERS]);
+
+impl Context {
+    /// How many there are.
+    pub const REGISTERS: usize = 19;
+    const RIP: usize = 0;
+    const RDX: usize = 6;
+
+    /// Whether it stands in a system call, which is made once more when it goes on from here: RIP is the
+    /// address of the `sysenter` instruction, and by this kernel's convention RDX is that as well.
+    ///
+    /// Only there the registers are all that there is: the kernel tells nobody what is in the vector
+    /// registers, and calls leave nothing there (`sel4_sys`).
+    pub const fn is_in_a_call(&self) -> bool {
+        self.0[Self::RIP] == self.0[Self::RDX]
+    }
+}
+
 /// The invocations that the factory makes, one system call each where nothing else is said.
 pub trait Kernel {
     /// Makes objects of untyped memory, into the slots of the node in root slot `node` from `first` on.
@@ -109,10 +129,10 @@ pub trait Kernel {
     /// Deletes what is in a root slot, if anything.
     fn clear(&mut self, place: u32);
 
-    /// Deletes what is in a slot, if anything.
+    /// Deletes what is in a slot, if anything; a frame is unmapped where it was mapped by that capability.
     fn delete(&mut self, at: At);
 
-    /// Copies a frame's capability, so that the frame can be mapped once more, read-only.
+    /// Copies a frame's capability, which may be mapped, so that the frame can be mapped once more, read-only.
     fn copy(&mut self, from: At, to: At) -> Outcome;
 
     /// Maps a paging structure into the address space of the process whose parts node is in root slot
@@ -129,11 +149,21 @@ pub trait Kernel {
     /// Reads a frame that may be mapped elsewhere. (Four calls.)
     fn read(&mut self, frame: At, offset: usize, bytes: &mut [u8]) -> Outcome;
 
+    /// Copies a frame that may be mapped elsewhere to one that is mapped nowhere. (Six calls: both are mapped
+    /// into the factory's address space meanwhile.)
+    fn copy_frame(&mut self, from: At, to: At) -> Outcome;
+
     /// Configures the execution of a process. (One more call if it composes, three with a node for the root.)
     fn configure(&mut self, parts: u32, execution: &Execution) -> Outcome;
 
     /// Sets the registers of a process that has not run yet.
     fn set_registers(&mut self, parts: u32, registers: &Registers) -> Outcome;
+
+    /// All registers of a process that stands still.
+    fn context(&mut self, parts: u32) -> Outcome<Context>;
+
+    /// Sets all registers of a process that has not run yet.
+    fn set_context(&mut self, parts: u32, context: &Context) -> Outcome;
 
     /// The registers RAX, RDI and RSI of a process that stands still.
     fn registers(&mut self, parts: u32) -> Outcome<[u64; 3]>;

@@ -60,6 +60,17 @@ pub struct Page {
     pub content: Content,
 }
 
+/// What a page is to a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Of this index among the image's shared pages.
+    Shared(u64),
+    /// Of this index among those that the process has for itself from the start.
+    Own(u64),
+    /// Zero, when it is touched.
+    Lazy,
+}
+
 /// First addresses of the spans for which a paging structure is needed, ascending.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tables {
@@ -196,11 +207,17 @@ impl Layout {
                 })
             });
         let first = self.stack_top - self.eager_stack * PAGE;
-        let own = self.eager_stack + 1 + start_info as u64;
-        image.chain((0..own).map(move |page| Page {
+        let last = self.eager_stack + 1 + start_info as u64;
+        image.chain((0..last).map(move |page| Page {
             address: first + page * PAGE,
             content: Content::Zero,
         }))
+    }
+
+    /// Pages that the process has for itself from the start.
+    pub fn own_pages(&self, program: &Program, start_info: bool) -> u64 {
+        let segments = program.segments.iter().filter(|s| s.writable);
+        segments.map(eager).sum::<u64>() + self.eager_stack + 1 + start_info as u64
     }
 
     /// The paging structures below which these pages lie.
@@ -213,6 +230,39 @@ impl Layout {
             tables.cover(page.address)?;
         }
         Ok(tables)
+    }
+
+    /// The number of the page at `address` among all that a process can have, and what it is to the
+    /// process; `None` where it can have none.
+    pub fn page(&self, program: &Program, start_info: bool, address: u64) -> Option<(u64, Kind)> {
+        let (mut before, mut shared, mut own) = (0, 0, 0);
+        for segment in &program.segments {
+            if (segment.start..segment.end).contains(&address) {
+                let page = (address - segment.start) / PAGE;
+                let kind = match segment.writable {
+                    false => Kind::Shared(shared + page),
+                    true if page < eager(segment) => Kind::Own(own + page),
+                    true => Kind::Lazy,
+                };
+                return Some((before + page, kind));
+            }
+            before += segment.pages();
+            match segment.writable {
+                false => shared += segment.pages(),
+                true => own += eager(segment),
+            }
+        }
+        let page = address.checked_sub(self.stack_low)? / PAGE;
+        let last = self.stack_pages() + start_info as u64;
+        let kind = match page.checked_sub(self.lazy_stack_pages()) {
+            None => Kind::Lazy,
+            Some(eager) => Kind::Own(own + eager),
+        };
+        (page <= last).then_some((before + page, kind))
+    }
+
+    const fn stack_pages(&self) -> u64 {
+        (self.stack_top - self.stack_low) / PAGE
     }
 
     /// Whether a touch of `address` is to be answered with a fresh zero page: the rest of the stack, and
@@ -231,7 +281,7 @@ impl Layout {
 
     /// Those of them that are the stack's.
     pub const fn lazy_stack_pages(&self) -> u64 {
-        (self.stack_top - self.stack_low) / PAGE - self.eager_stack
+        self.stack_pages() - self.eager_stack
     }
 
     /// Paging structures that they may take, beyond those that are there from the start; a few more at most.
@@ -427,7 +477,16 @@ mod tests {
             let layout = Layout::new(&program, stack).unwrap();
             let tables = layout.tables(&program, info).unwrap();
             let mut last = 0;
+            let (mut own, mut numbers) = (0, std::collections::BTreeSet::new());
             for page in layout.eager_pages(&program, info) {
+                let kind = match page.content {
+                    Content::Shared { index, .. } => Kind::Shared(index),
+                    _ => Kind::Own(own),
+                };
+                own += matches!(kind, Kind::Own(_)) as u64;
+                let (number, what) = layout.page(&program, info, page.address + 7).unwrap();
+                prop_assert_eq!(what, kind);
+                prop_assert!(numbers.insert(number));
                 prop_assert!(page.address > last);
                 prop_assert!(!layout.is_lazy(&program, page.address));
                 prop_assert!(tables.tables.contains(&(page.address & !(TABLE_SPAN - 1))));
@@ -435,6 +494,16 @@ mod tests {
             }
             prop_assert!(layout.stack_low > program.end());
             prop_assert!(layout.end().is_multiple_of(TABLE_SPAN) && last < layout.end());
+            let mut at = text.start - PAGE;
+            while at <= layout.end() {
+                let page = layout.page(&program, info, at);
+                let lazy = page.is_some_and(|(_, kind)| kind == Kind::Lazy);
+                prop_assert_eq!(lazy, layout.is_lazy(&program, at));
+                if let Some((number, kind)) = page {
+                    prop_assert_eq!(numbers.insert(number), kind == Kind::Lazy, "{:#x}", at);
+                }
+                at += PAGE;
+            }
             let mut sorted = tables.tables.clone();
             sorted.sort_unstable();
             prop_assert_eq!(sorted, tables.tables);

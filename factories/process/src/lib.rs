@@ -7,6 +7,9 @@
 //! the rest is private to each. An instance ends by saying so, by a fault, or by
 //! being killed, and whoever waits for it is told which.
 //!
+//! A process that was started can be frozen, as a model for clones ([`clones`]):
+//! what it has in memory is theirs as well, until they write to it.
+//!
 //! It must never
 //! * hold anything of an instance but its parts node: what it composes lies in
 //!   the instance's arena, so that the manager alone can take all of it back;
@@ -32,6 +35,7 @@
 #![deny(unsafe_code)]
 
 pub mod arena;
+pub mod clones;
 pub mod compose;
 pub mod factory;
 pub mod files;
@@ -42,6 +46,8 @@ pub mod machine;
 #[cfg(any(test, feature = "model"))]
 #[allow(missing_docs, reason = "for the tests of factories alone")]
 pub mod model;
+pub mod pages;
 pub mod program;
+mod supply;
 #[cfg(test)]
 mod tests;

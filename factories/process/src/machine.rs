@@ -16,7 +16,7 @@ use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard
 use xos_server::{Manager, Parts, Space, faults, protocol};
 
 use crate::arena::NODE_RADIX;
-use crate::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
+use crate::kernel::{At, Context, Execution, Kernel, Object, Outcome, Refusal, Registers};
 
 /// The priority of apps, and of this domain: a reply is fast only to a caller of at least the server's
 /// priority, and nobody can be given more than this domain has.
@@ -27,10 +27,10 @@ const SPACE: Space = Space::DOMAIN;
 /// CPtr of the domain's own VSpace.
 const VSPACE: cap::VSpace = cap::VSpace::from_bits(domain::VSPACE);
 
-/// Where frames of processes are mapped while something is written to them: the second page of a region
-/// of one page, mapped there so that there is a page table.
+/// Where frames of processes are mapped while something is written to them or read: the pages behind a
+/// region of one page, mapped there so that there is a page table.
 const WINDOW_TABLE: u64 = 0x6100_0000_0000;
-/// The page at which a frame lies while something is written to it.
+/// The two pages at which frames lie meanwhile.
 pub const WINDOW: u64 = WINDOW_TABLE + PAGE;
 
 /// All registers.
@@ -57,7 +57,7 @@ pub fn make_window(manager: &Manager) -> protocol::Result<()> {
 
 /// The kernel.
 pub struct Machine {
-    /// A page of the domain's address space for which there is a page table, and nothing else.
+    /// Two pages of the domain's address space for which there is a page table, and nothing else.
     window: u64,
     /// Two root slots that are empty between any two calls.
     staging: u32,
@@ -69,7 +69,7 @@ impl Machine {
     /// The kernel.
     ///
     /// # Safety
-    /// The page at `window` is nobody else's.
+    /// The two pages at `window` are nobody else's.
     pub const unsafe fn new(window: u64, staging: u32, scratch: u32, console: Console) -> Self {
         Self {
             window,
@@ -79,15 +79,31 @@ impl Machine {
         }
     }
 
-    /// Calls `f` with the address at which a frame's page lies meanwhile, readable and writable.
-    fn with_frame<R>(&mut self, frame: cap::Granule, f: impl FnOnce(*mut u8) -> R) -> Outcome<R> {
-        let at = self.window as usize;
+    /// Calls `f` with the address at which a frame's page lies meanwhile, readable and writable: the first
+    /// or the second of the window.
+    fn with_frame<R>(
+        &mut self,
+        frame: cap::Granule,
+        page: u64,
+        f: impl FnOnce(&mut Self, *mut u8) -> R,
+    ) -> Outcome<R> {
+        let at = (self.window + page * PAGE) as usize;
         frame
             .frame_map(VSPACE, at, CapRights::read_write(), VmAttributes::DEFAULT)
             .map_err(refusal)?;
-        let result = f(at as *mut u8);
+        let result = f(self, at as *mut u8);
         frame.frame_unmap().map_err(refusal)?;
         Ok(result)
+    }
+
+    /// The same for one that may be mapped elsewhere.
+    fn with_mapped<R>(&mut self, frame: At, f: impl FnOnce(&mut Self, *mut u8) -> R) -> Outcome<R> {
+        let copy = SPACE.slot(self.scratch);
+        copy.copy(&slot(frame), CapRights::read_write())
+            .map_err(refusal)?;
+        let result = self.with_frame(SPACE.leaf(self.scratch), 1, f);
+        let _ = copy.delete();
+        result
     }
 }
 
@@ -208,7 +224,7 @@ impl Kernel for Machine {
     fn write(&mut self, frame: At, offset: usize, bytes: &[u8]) -> Outcome {
         in_page(offset, bytes.len())?;
         let frame = node(frame.node).cap(frame.index);
-        self.with_frame(frame, |page| {
+        self.with_frame(frame, 0, |_, page| {
             // SAFETY: the frame is mapped there alone, writable, and the range was checked.
             unsafe { page.add(offset).copy_from(bytes.as_ptr(), bytes.len()) }
         })
@@ -216,16 +232,21 @@ impl Kernel for Machine {
 
     fn read(&mut self, frame: At, offset: usize, bytes: &mut [u8]) -> Outcome {
         in_page(offset, bytes.len())?;
-        let copy = SPACE.slot(self.scratch);
-        copy.copy(&slot(frame), CapRights::read_write())
-            .map_err(refusal)?;
-        let read = self.with_frame(SPACE.leaf(self.scratch), |page| {
+        self.with_mapped(frame, |_, page| {
             // SAFETY: the frame is mapped there, readable, and the range was checked. Whoever else maps it
             // may change it meanwhile: the bytes are worth no trust, and are copied once.
             unsafe { page.add(offset).copy_to(bytes.as_mut_ptr(), bytes.len()) }
-        });
-        let _ = copy.delete();
-        read
+        })
+    }
+
+    fn copy_frame(&mut self, from: At, to: At) -> Outcome {
+        let to = node(to.node).cap(to.index);
+        self.with_mapped(from, |machine, from| {
+            machine.with_frame(to, 0, |_, to| {
+                // SAFETY: both frames are mapped there, at different pages, one readable and one writable.
+                unsafe { to.copy_from_nonoverlapping(from, PAGE as usize) }
+            })
+        })?
     }
 
     fn configure(&mut self, place: u32, execution: &Execution) -> Outcome {
@@ -291,6 +312,62 @@ impl Kernel for Machine {
         node(place)
             .tcb()
             .tcb_write_registers(false, ALL, &mut context)
+            .map_err(refusal)
+    }
+
+    fn context(&mut self, place: u32) -> Outcome<Context> {
+        let context = node(place).tcb().tcb_read_registers(false, ALL);
+        let raw = *context.map_err(refusal)?.inner();
+        Ok(Context([
+            raw.rip,
+            raw.rsp,
+            raw.rflags,
+            raw.rax,
+            raw.rbx,
+            raw.rcx,
+            raw.rdx,
+            raw.rsi,
+            raw.rdi,
+            raw.rbp,
+            raw.r8,
+            raw.r9,
+            raw.r10,
+            raw.r11,
+            raw.r12,
+            raw.r13,
+            raw.r14,
+            raw.r15,
+            raw.tls_base,
+        ]))
+    }
+
+    fn set_context(&mut self, place: u32, context: &Context) -> Outcome {
+        let mut registers = UserContext::default();
+        let raw = registers.inner_mut();
+        [
+            raw.rip,
+            raw.rsp,
+            raw.rflags,
+            raw.rax,
+            raw.rbx,
+            raw.rcx,
+            raw.rdx,
+            raw.rsi,
+            raw.rdi,
+            raw.rbp,
+            raw.r8,
+            raw.r9,
+            raw.r10,
+            raw.r11,
+            raw.r12,
+            raw.r13,
+            raw.r14,
+            raw.r15,
+            raw.tls_base,
+        ] = context.0;
+        node(place)
+            .tcb()
+            .tcb_write_registers(false, ALL, &mut registers)
             .map_err(refusal)
     }
 

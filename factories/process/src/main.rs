@@ -5,10 +5,13 @@
 #![no_std]
 #![no_main]
 
-use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::factory::{
+    FIRST_NODE, MAX_PROCESSES, NODE_PLACES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM,
+};
 use process_factory::files::Files;
 use process_factory::kernel::Kernel;
 use process_factory::machine::{Machine, WINDOW, make_window};
+use process_factory::pages::Books;
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
@@ -36,6 +39,12 @@ static SERVER: Mutex<Server> = {
     Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
 };
 
+/// As many buckets as make chains short when half of the machine's memory is pages that were touched.
+const BUCKETS: usize = 1 << 14;
+
+/// The same.
+static BOOKS: Mutex<Books<MAX_PROCESSES, NODE_PLACES, BUCKETS>> = Mutex::new(Books::new());
+
 #[protection_domain]
 fn init() -> NullHandler {
     let start = memory_region_symbol!(files: *mut u8);
@@ -43,7 +52,9 @@ fn init() -> NullHandler {
     // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
     let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
 
+    let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
+    server.factory().set_pages(books.open(FIRST_NODE));
     match Files::new(archive) {
         Ok(files) => server.factory().set_files(files),
         Err(error) => {

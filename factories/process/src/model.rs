@@ -17,7 +17,7 @@ use xos_protocol::{Error, IcId, RegionId};
 
 use crate::arena::NODE_SLOTS;
 use crate::images::FILL_ADDRESS;
-use crate::kernel::{At, Execution, Kernel, Object, Outcome, Refusal, Registers};
+use crate::kernel::{At, Context, Execution, Kernel, Object, Outcome, Refusal, Registers};
 
 const FRAMES_PER_NODE: u32 = 256;
 
@@ -67,6 +67,8 @@ pub struct Space {
     pub pages: BTreeMap<u64, (usize, bool)>,
     pub execution: Option<Execution>,
     pub registers: Option<Registers>,
+    /// What was set of it, and what it stands at.
+    pub context: Option<Context>,
     pub running: bool,
 }
 
@@ -255,9 +257,23 @@ impl World {
 
     fn drop_owner(&mut self, owner: Owner) {
         self.nodes.retain(|_, node| node.owner != owner);
-        let nodes = &self.nodes;
-        self.caps
-            .retain(|at, cap| cap.owner != owner && nodes.contains_key(&at.node));
+        let gone: Vec<At> = self
+            .caps
+            .iter()
+            .filter(|(at, cap)| cap.owner == owner || !self.nodes.contains_key(&at.node))
+            .map(|(at, _)| *at)
+            .collect();
+        gone.into_iter().for_each(|at| self.delete(at));
+    }
+
+    /// A capability goes, and its mapping with it.
+    fn delete(&mut self, at: At) {
+        if let Some(Cap { mapped, .. }) = self.caps.remove(&at)
+            && let Some((place, address)) = mapped
+            && let Some(space) = self.spaces.get_mut(&place)
+        {
+            space.pages.remove(&address);
+        }
     }
 
     // The manager.
@@ -558,21 +574,19 @@ impl Kernel for Model<'_> {
         let world = &mut *self.0.borrow_mut();
         world.entries += 1;
         world.nodes.remove(&place);
-        world.caps.retain(|at, _| at.node != place);
+        let gone: Vec<At> = world
+            .caps
+            .keys()
+            .filter(|at| at.node == place)
+            .copied()
+            .collect();
+        gone.into_iter().for_each(|at| world.delete(at));
     }
 
     fn delete(&mut self, at: At) {
         let world = &mut *self.0.borrow_mut();
         world.entries += 1;
-        if let Some(Cap {
-            what: What::Frame { .. },
-            mapped: Some((parts, address)),
-            ..
-        }) = world.caps.remove(&at)
-            && let Some(space) = world.spaces.get_mut(&parts)
-        {
-            space.pages.remove(&address);
-        }
+        world.delete(at);
     }
 
     fn copy(&mut self, from: At, to: At) -> Outcome {
@@ -582,12 +596,19 @@ impl Kernel for Model<'_> {
         let What::Frame { frame, .. } = cap.what else {
             return Err(Refusal::Other);
         };
-        assert!(cap.mapped.is_none(), "a mapped capability is copied");
         let what = What::Frame {
             frame,
             writable: false,
         };
-        world.put(to, Cap { what, ..cap })
+        let mapped = None;
+        world.put(
+            to,
+            Cap {
+                what,
+                mapped,
+                ..cap
+            },
+        )
     }
 
     fn map_table(&mut self, table: At, object: Object, parts: u32, address: u64) -> Outcome {
@@ -616,6 +637,15 @@ impl Kernel for Model<'_> {
         Ok(())
     }
 
+    fn copy_frame(&mut self, from: At, to: At) -> Outcome {
+        let ((from, _), (to, mapped)) = (self.frame(from)?, self.frame(to)?);
+        let world = &mut *self.0.borrow_mut();
+        (0..6).try_for_each(|_| world.enter())?;
+        assert!(!mapped, "a frame is mapped twice by one capability");
+        world.frames[to] = world.frames[from];
+        Ok(())
+    }
+
     fn configure(&mut self, parts: u32, execution: &Execution) -> Outcome {
         let (frame, _) = self.frame(execution.buffer)?;
         let world = &mut *self.0.borrow_mut();
@@ -633,6 +663,22 @@ impl Kernel for Model<'_> {
         let space = world.spaces.get_mut(&parts).ok_or(Refusal::Other)?;
         assert!(space.execution.is_some());
         space.registers = Some(*registers);
+        Ok(())
+    }
+
+    fn context(&mut self, parts: u32) -> Outcome<Context> {
+        let world = &mut *self.0.borrow_mut();
+        world.enter()?;
+        let space = world.spaces.get(&parts).ok_or(Refusal::Other)?;
+        Ok(space.context.unwrap_or(Context([0; Context::REGISTERS])))
+    }
+
+    fn set_context(&mut self, parts: u32, context: &Context) -> Outcome {
+        let world = &mut *self.0.borrow_mut();
+        world.enter()?;
+        let space = world.spaces.get_mut(&parts).ok_or(Refusal::Other)?;
+        assert!(space.execution.is_some());
+        space.context = Some(*context);
         Ok(())
     }
 

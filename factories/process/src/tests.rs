@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The factory as a whole, on a model of kernel and manager.
 
+mod clones;
+
+use std::boxed::Box;
 use std::cell::RefCell;
 use std::string::{String, ToString};
 use std::vec;
@@ -21,12 +24,13 @@ use xos_server::Space;
 use xos_server::factory::FactoryServer;
 use xos_server::fake::{Bench, Came};
 
-use crate::factory::ProcessFactory;
+use crate::factory::{FIRST_NODE, ProcessFactory};
 use crate::files::Files;
 use crate::files::tests::archive;
 use crate::images::MAX_IMAGES;
 use crate::layout::{EAGER_ZERO_PAGES, Layout};
 use crate::model::{Model, World};
+use crate::pages::{Books, Pages};
 use crate::program::Program;
 use crate::program::tests::{DATA, Header, TEXT, VARIABLES, image, image_of};
 
@@ -34,6 +38,10 @@ const CLIENT: Who = Who::Session(7);
 /// Root slot of the first process's parts node.
 const PLACE: u32 = FIRST_FREE_ROOT;
 const ENTRY: u64 = 0x20_0100;
+/// Bits of the processor's error code: user mode, and what was tried.
+const READ: u64 = 4;
+const WRITE: u64 = 6;
+const PRESENT: u64 = 1;
 
 type Factory<'w> = FactoryServer<ProcessFactory<'w, Model<'w>, Model<'w>>, 16, Model<'w>>;
 
@@ -47,6 +55,8 @@ impl<'w> Test<'w> {
         let manager = Manager::new(Model(world));
         let mut factory = ProcessFactory::new(Model(world), manager);
         factory.set_files(Files::new(files).unwrap());
+        let books = Box::leak(Box::new(Books::<16, 64, 16>::new()));
+        factory.set_pages(books.open(FIRST_NODE));
         let server = FactoryServer::new(factory, manager, Space::DOMAIN);
         Self {
             world,
@@ -82,7 +92,12 @@ impl<'w> Test<'w> {
 
     /// The process touches an address whose page is missing: whether it goes on.
     fn touches(&mut self, id: IcId, address: u64) -> bool {
-        match self.says(id, 5, &[ENTRY, address, 0, 6]) {
+        self.faults(id, address, WRITE)
+    }
+
+    /// The processor does not let the process do something at an address: whether it goes on.
+    fn faults(&mut self, id: IcId, address: u64, code: u64) -> bool {
+        match self.says(id, 5, &[ENTRY, address, 0, code]) {
             Came::Answer(told) => told == Ok(vec![]),
             Came::Nothing => false,
             other => panic!("{other:?}"),

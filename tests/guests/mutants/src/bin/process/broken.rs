@@ -55,6 +55,8 @@ const UP_TO_IP: u64 = 1;
 impl Factory for Broken {
     type Ic = Process;
 
+    const CLONES: bool = Processes::CLONES;
+
     fn describe(&self) -> Contract {
         let kept = self.processes.describe();
         match knob().defect() {
@@ -182,6 +184,14 @@ impl Factory for Broken {
             "a defect"
         );
         self.processes.asked(ic, request, reply, deferred)
+    }
+
+    fn snapshot(&mut self, ic: Member<'_, Process>) -> Result<()> {
+        self.processes.snapshot(ic)
+    }
+
+    fn clone(&mut self, maker: &mut Maker<'_>, model: Member<'_, Process>) -> Result<Process> {
+        self.processes.clone(maker, model)
     }
 
     fn gone(&mut self, id: IcId, process: Process) {

@@ -8,9 +8,12 @@ mod broken;
 mod stepping;
 
 use broken::Broken;
-use process_factory::factory::{MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::factory::{
+    FIRST_NODE, MAX_PROCESSES, NODE_PLACES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM,
+};
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
+use process_factory::pages::Books;
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
@@ -46,13 +49,18 @@ static SERVER: Mutex<Server> = {
     ))
 };
 
+/// The same.
+static BOOKS: Mutex<Books<MAX_PROCESSES, NODE_PLACES, 1024>> = Mutex::new(Books::new());
+
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
     let start = memory_region_symbol!(files: *mut u8);
     let length = *var!(files_len: usize = 0);
     // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
     let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
+    server.factory().processes.set_pages(books.open(FIRST_NODE));
     if let Ok(files) = Files::new(archive) {
         server.factory().processes.set_files(files);
     }

@@ -5,7 +5,7 @@
 use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
-use process_factory::kernel::{At, Execution, Kernel, Object, Outcome, Registers};
+use process_factory::kernel::{At, Context, Execution, Kernel, Object, Outcome, Registers};
 use process_factory::machine::Machine;
 use sel4::{CapRights, cap};
 use xos_server::Space;
@@ -127,6 +127,11 @@ impl Kernel for Stepping {
         self.0.read(frame, offset, bytes)
     }
 
+    fn copy_frame(&mut self, from: At, to: At) -> Outcome {
+        knob().step();
+        self.0.copy_frame(from, to)
+    }
+
     fn configure(&mut self, place: u32, execution: &Execution) -> Outcome {
         knob().step();
         self.0.configure(place, execution)?;
@@ -154,6 +159,16 @@ impl Kernel for Stepping {
     fn set_registers(&mut self, parts: u32, registers: &Registers) -> Outcome {
         knob().step();
         self.0.set_registers(parts, registers)
+    }
+
+    fn context(&mut self, parts: u32) -> Outcome<Context> {
+        knob().step();
+        self.0.context(parts)
+    }
+
+    fn set_context(&mut self, parts: u32, context: &Context) -> Outcome {
+        knob().step();
+        self.0.set_context(parts, context)
     }
 
     fn registers(&mut self, parts: u32) -> Outcome<[u64; 3]> {
