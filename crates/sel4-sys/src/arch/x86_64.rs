@@ -5,6 +5,10 @@
 //! R9, R15 its first words. RCX carries the stack pointer and RDX the address *of* the `sysenter`:
 //! the kernel returns behind it. Everything else is preserved, but for the arithmetic flags. The
 //! kernel never touches the user's stack.
+//!
+//! It preserves vector registers as well, but tells nobody what is in them: an execution that is begun
+//! anew elsewhere with all registers that it had in a system call would lack these. So the compiler is
+//! told to keep nothing there across a system call.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -28,6 +32,10 @@ macro_rules! sysenter {
             $($operands)*
             out("rcx") _,
             out("rdx") _,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
             options(nostack),
         )
     };

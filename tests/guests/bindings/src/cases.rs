@@ -20,4 +20,5 @@ cases! {
     an_empty_slot_is_an_error_not_a_fault,
     io_ports_outside_a_range_are_refused,
     a_thread_that_is_suspended_stays_so,
+    a_call_that_was_answered_is_not_made_again_after_a_suspension,
 }

@@ -475,3 +475,29 @@ fn a_thread_that_is_suspended_stays_so(machine: &mut Machine<'_>) -> Outcome {
     check!(run() > stopped, "the thread does not run again")?;
     Ok(thread.tcb_suspend()?)
 }
+
+/// Calls again and again, with the word that the last call was answered with.
+extern "C" fn echo(endpoint: u64) -> ! {
+    let endpoint = cap::Endpoint::from_bits(endpoint);
+    let mut told = 0;
+    loop {
+        told = endpoint.call_with_mrs(words(1), [told]).msg[0];
+    }
+}
+
+fn a_call_that_was_answered_is_not_made_again_after_a_suspension(
+    machine: &mut Machine<'_>,
+) -> Outcome {
+    let endpoint = machine.make::<sel4::cap_type::Endpoint>()?;
+    let thread = machine.start(endpoint, echo, endpoint.bits())?;
+    // So that it does not run when it is answered.
+    thread.tcb_set_priority(slot::TCB.cap(), 254)?;
+    endpoint.recv(());
+    for told in 1..10 {
+        sel4::reply_with_mrs(words(1), [told]);
+        thread.tcb_suspend()?;
+        thread.tcb_resume()?;
+        check_eq!(endpoint.recv_with_mrs(()).msg[0], told)?;
+    }
+    Ok(thread.tcb_suspend()?)
+}
