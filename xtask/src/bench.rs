@@ -27,7 +27,12 @@ pub const TICKS: &str = "ticks";
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// Programs of `tests/guests/` that the benchmark starts, beside those of `apps/`.
-pub const PROGRAMS: &[&str] = &["bench-pair", "bench-threads", "bench-virtine"];
+pub const PROGRAMS: &[&str] = &[
+    "bench-large",
+    "bench-pair",
+    "bench-threads",
+    "bench-virtine",
+];
 
 pub use claims::AREAS;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A factory and the ICs that it made, as their clients see them.
 
-use xos_protocol::factory::{Entry, HandleOp, SessionOp, Spec};
+use xos_protocol::factory::{Entry, HandleOp, SessionOp, Spec, When};
 use xos_protocol::wire::{self, MAX_BYTES, MAX_WORDS};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, IcState, Result};
 
@@ -128,8 +128,9 @@ impl<P: Port> Handle<P> {
     }
 
     /// [`HandleOp::Snapshot`].
-    pub fn snapshot(&self) -> Result<()> {
-        self.ask(HandleOp::Snapshot).map(drop)
+    pub fn snapshot(&self, when: When) -> Result<()> {
+        let words = [when as u64, 0, 0, 0];
+        self.0.call(HandleOp::Snapshot.label(), words, 1).map(drop)
     }
 
     /// [`HandleOp::Clone`]: the copy's handle goes to the empty root slot `handle` of the caller's CSpace.

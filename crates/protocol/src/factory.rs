@@ -70,8 +70,8 @@ ops! {
         /// Bytes in, bytes out; what they mean is the factory's affair. Optional.
         Invoke,
         /// Freezes an IC that was started: it never runs again, and the handle is from now on that of a
-        /// snapshot, which ends by [`Kill`](Self::Kill). [`BadState`](Error::BadState) when it stands where
-        /// it cannot be frozen; it goes on then. Optional.
+        /// snapshot, which ends by [`Kill`](Self::Kill). Word 0: [`When`]. [`BadState`](Error::BadState)
+        /// when it is where it cannot be frozen; it goes on then. Optional.
         Snapshot,
         /// A clone of a snapshot, ready to be started: as [`SessionOp::Create`], with no specification, and
         /// on the budget of the snapshot's client. It ends with its snapshot at the latest. Optional.
@@ -86,6 +86,29 @@ ops! {
         Exit,
         /// Reply: word 0 the address, word 1 the bytes of the page with arguments and environment.
         Arguments,
+        /// Here it may be frozen. An IC is not answered: it stands until it ends. Its clones are, at once.
+        Stand,
+    }
+}
+
+/// When an IC is frozen: word 0 of [`HandleOp::Snapshot`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum When {
+    /// As it is, if it can be.
+    Now = 0,
+    /// As soon as it says that it [stands](SelfOp::Stand): until then there is no reply.
+    Stands = 1,
+}
+
+impl When {
+    /// Reads a message word.
+    pub const fn from_word(word: u64) -> Result<Self> {
+        match word {
+            0 => Ok(Self::Now),
+            1 => Ok(Self::Stands),
+            _ => Err(Error::Malformed),
+        }
     }
 }
 

@@ -66,8 +66,12 @@ pub enum Tried {
     Stat(IcId),
     /// Invoking an IC.
     Invoke(IcId),
-    /// Freezing or copying an IC.
-    Snapshot(IcId),
+    /// Freezing an IC.
+    Freeze(IcId),
+    /// Cloning a snapshot.
+    Clone(IcId),
+    /// Standing still, for clones to begin there.
+    Stand,
     /// Handing an endpoint to an IC.
     Connect(IcId),
     /// Having something in common with another IC, or no more.
@@ -100,7 +104,9 @@ impl fmt::Display for Tried {
             Self::Resume(id) => write!(f, "resume IC {id}"),
             Self::Stat(id) => write!(f, "get the state of IC {id}"),
             Self::Invoke(id) => write!(f, "invoke IC {id}"),
-            Self::Snapshot(id) => write!(f, "freeze or copy IC {id}"),
+            Self::Freeze(id) => write!(f, "freeze IC {id}"),
+            Self::Clone(id) => write!(f, "clone IC {id}"),
+            Self::Stand => write!(f, "stand still for clones"),
             Self::Connect(id) => write!(f, "hand an endpoint to IC {id}"),
             Self::Link => write!(f, "link to another IC"),
             Self::Spawn => write!(f, "start a thread"),

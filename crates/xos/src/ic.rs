@@ -11,7 +11,7 @@ use xos_protocol::{Error as Why, ExitStatus, IcId, IcState, Subject};
 
 use crate::cspace::Slot;
 use crate::error::{Error, Result, Tried, Trying};
-use crate::{manager, take_slot};
+use crate::manager;
 
 /// An IC that this program had made. Which kind it is does not matter here.
 ///
@@ -40,7 +40,7 @@ impl Ic {
         sel4::cap::Endpoint::from_bits(leaf(self.slot.number()))
     }
 
-    fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         Handle::new(self.endpoint())
     }
 
@@ -112,27 +112,6 @@ impl Ic {
         self.handle()
             .invoke(input, output)
             .trying(Tried::Invoke(self.id))
-    }
-
-    /// Freezes it as a model for copies.
-    ///
-    /// # Errors
-    /// The factory's: not all have this.
-    pub fn snapshot(&self) -> Result<()> {
-        self.handle().snapshot().trying(Tried::Snapshot(self.id))
-    }
-
-    /// A copy of what [`snapshot`](Self::snapshot) froze, ready to be started.
-    ///
-    /// # Errors
-    /// The factory's: not all have this.
-    pub fn copy(&self) -> Result<Self> {
-        let slot = take_slot()?;
-        let id = self
-            .handle()
-            .clone_to(slot.number())
-            .trying(Tried::Snapshot(self.id))?;
-        Ok(Self::new(id, slot))
     }
 
     /// Gives it an endpoint or a notification of this program's as its channel number `channel`: see

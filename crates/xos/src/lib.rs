@@ -24,6 +24,7 @@
 //! | [`args`], [`env`](fn@env), [`var`], [`channel`] | what the program was started with |
 //! | [`print!`], [`println!`], [`eprintln!`] | the console, by lines |
 //! | [`factory`], [`Spec`], [`Ic`] | other ICs |
+//! | [`Snapshot`], [`stand`] | clones of other ICs, and of this program |
 //! | [`thread`](mod@thread), [`sync`], [`tls`] | threads, their mutexes and their own values |
 //! | [`service`] | being a server, and calling one |
 //! | [`region`], [`link`] | shared memory, and everything else that ICs can have in common |
@@ -51,6 +52,7 @@ mod program;
 pub mod region;
 pub mod service;
 mod session;
+mod snapshot;
 mod spec;
 pub mod sync;
 pub mod thread;
@@ -66,6 +68,7 @@ pub use info::{args, channel, env, var};
 pub use output::flush;
 pub use program::{Termination, begin_copy, exit, exit_now};
 pub use session::Session;
+pub use snapshot::{Snapshot, stand};
 pub use spec::{KiB, MiB, Spec};
 
 pub use xos_client as client;

@@ -6,10 +6,11 @@
 #![no_main]
 
 use container_factory::factory::{ContainerFactory, Memory};
-use process_factory::factory::{ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::factory::{FIRST_NODE, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use process_factory::kernel::Kernel;
 use process_factory::machine::{Machine, WINDOW, make_window};
+use process_factory::pages::Books;
 use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
 use spin::Mutex;
@@ -53,6 +54,9 @@ static SERVER: Mutex<FactoryServer<Containers, MAX_CONTAINERS>> = {
     Mutex::new(FactoryServer::new(factory, MANAGER, Space::DOMAIN))
 };
 
+/// For the last words of containers' servers: so many nodes hold pages that they touched.
+static BOOKS: Mutex<Books<MAX_CONTAINERS, 512, 1024>> = Mutex::new(Books::new());
+
 #[protection_domain]
 fn init() -> NullHandler {
     let start = memory_region_symbol!(files: *mut u8);
@@ -60,7 +64,12 @@ fn init() -> NullHandler {
     // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
     let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
 
+    let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
+    server
+        .factory()
+        .programs()
+        .set_pages(books.open(FIRST_NODE));
     match Files::new(archive) {
         Ok(files) => {
             server.factory().programs().set_files(files.clone());

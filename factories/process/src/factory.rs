@@ -21,7 +21,7 @@ use crate::clones::{self, Cloner};
 use crate::compose::{Plan, Process, Wish, compose, registers};
 use crate::files::Files;
 use crate::images::{Images, Tools};
-use crate::kernel::Kernel;
+use crate::kernel::{Context, Kernel};
 use crate::pages::Pages;
 use crate::supply::{Supply, Touch};
 
@@ -111,6 +111,30 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
         supply.touched(address, touch)
     }
 
+    /// Reads memory of a process from `address` on: how much of it can be read.
+    fn read(&mut self, process: &Process, address: u64, bytes: &mut [u8]) -> usize {
+        let Some(image) = self.images.get(process.made.image.into()) else {
+            return 0;
+        };
+        let mut known = 0;
+        while known < bytes.len() {
+            let Some(address) = address.checked_add(known as u64) else {
+                break;
+            };
+            let offset = (address % PAGE) as usize;
+            let length = (bytes.len() - known).min(PAGE as usize - offset);
+            let bytes = &mut bytes[known..known + length];
+            let read = process
+                .frame(image, &self.nodes, &self.pages, address)
+                .is_some_and(|frame| self.kernel.read(frame, offset, bytes).is_ok());
+            if !read {
+                break;
+            }
+            known += length;
+        }
+        known
+    }
+
     /// Whether a process that made an exception of number `number` has panicked. Its last words go to the log.
     fn has_panicked(&mut self, ic: &Member<'_, Process>, number: u64) -> bool {
         if number != EXCEPTION {
@@ -123,30 +147,16 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
         let Some(report) = PanicReport::from_registers(rax, rdi, rsi) else {
             return false;
         };
-        let Some(image) = self.images.get(ic.data.made.image.into()) else {
-            return false;
-        };
         let mut text = [0; MAX_LEN];
-        let mut known = 0;
-        while known < report.len {
-            let Some(address) = report.addr.checked_add(known as u64) else {
-                break;
-            };
-            let offset = (address % PAGE) as usize;
-            let length = (report.len - known).min(PAGE as usize - offset);
-            let bytes = &mut text[known..known + length];
-            let read = ic
-                .data
-                .frame(image, &self.nodes, &self.pages, address)
-                .is_some_and(|frame| self.kernel.read(frame, offset, bytes).is_ok());
-            if !read {
-                break;
-            }
-            known += length;
-        }
+        let text = &mut text[..report.len];
+        let known = self.read(ic.data, report.addr, text);
+        let path = match self.images.get(ic.data.made.image.into()) {
+            Some(image) => image.path.clone(),
+            None => return false,
+        };
         let text = panic_report::text(&text[..known]);
         self.kernel
-            .log(format_args!("{} {} {}", image.path, ic.id, Printable(text)));
+            .log(format_args!("{path} {} {}", ic.id, Printable(text)));
         true
     }
 }
@@ -270,10 +280,12 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
             return Err(Error::NotSupported);
         }
         let context = self.kernel.context(ic.parts.place())?;
-        if !context.is_in_a_call() {
+        let mut instruction = [0; Context::CALL.len()];
+        let length = self.read(ic.data, context.instruction(), &mut instruction);
+        if length != instruction.len() || instruction != Context::CALL {
             return Err(Error::BadState);
         }
-        ic.data.frozen = Some(context);
+        ic.data.frozen = Some(context.in_a_call());
         Ok(())
     }
 

@@ -104,15 +104,28 @@ impl Context {
     /// How many there are.
     pub const REGISTERS: usize = 19;
     const RIP: usize = 0;
+    const RSP: usize = 1;
+    const RCX: usize = 5;
     const RDX: usize = 6;
+    /// The instruction that makes a system call (`sysenter`).
+    pub const CALL: [u8; 2] = [0x0f, 0x34];
 
-    /// Whether it stands in a system call, which is made once more when it goes on from here: RIP is the
-    /// address of the `sysenter` instruction, and by this kernel's convention RDX is that as well.
+    /// Address of the next instruction.
+    pub const fn instruction(&self) -> u64 {
+        self.0[Self::RIP]
+    }
+
+    /// The registers, when the next instruction is a [`CALL`](Self::CALL) that is to be made elsewhere. It
+    /// finds the stack and itself in two of them by this kernel's convention, and so the kernel does not
+    /// save them.
     ///
     /// Only there the registers are all that there is: the kernel tells nobody what is in the vector
-    /// registers, and calls leave nothing there (`sel4_sys`).
-    pub const fn is_in_a_call(&self) -> bool {
-        self.0[Self::RIP] == self.0[Self::RDX]
+    /// registers, and who calls leaves nothing there (`sel4_sys`).
+    #[must_use]
+    pub const fn in_a_call(mut self) -> Self {
+        self.0[Self::RCX] = self.0[Self::RSP];
+        self.0[Self::RDX] = self.0[Self::RIP];
+        self
     }
 }
 

@@ -46,8 +46,9 @@
 //!   (Maker) ------> Ready ------> Running <--> Suspended ------> Ended ------> gone
 //!                                      somebody waits: ------------------------^  wait
 //! ```
-//! A snapshot is an IC that was stopped for good while it ran: it is a model, of which clones are made,
-//! each `Ready` and then as any other IC. It ends by being killed, and its clones end with it.
+//! A snapshot is an IC that was stopped for good while it ran, where it said that it stands or wherever it
+//! was: it is a model, of which clones are made, each `Ready` and then as any other IC. It ends by being
+//! killed, and its clones end with it.
 //!
 //! An IC that has ended is destroyed when somebody has waited for it: at once
 //! if somebody does already. Whoever waits is answered when its memory is

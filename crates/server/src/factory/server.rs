@@ -2,7 +2,7 @@
 //! The loop of a factory: what all factories have in common.
 
 use xos_client::{Manager, Port};
-use xos_protocol::factory::{Entry as Start, HandleOp, SelfOp, SessionOp, Spec};
+use xos_protocol::factory::{Entry as Start, HandleOp, SelfOp, SessionOp, Spec, When};
 use xos_protocol::manager::{Event, Register, ServiceKind, Successor};
 use xos_protocol::slots::DOMAIN_ROOT_RADIX;
 use xos_protocol::wire::MAX_BYTES;
@@ -138,6 +138,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 within,
                 state,
                 waiters: heapless::Vec::new(),
+                stands: false,
+                freezer: None,
                 model: IcId::NONE,
                 clones: 0,
                 data,
@@ -156,6 +158,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     fn end(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
         let _ = self.with(place, |factory, ic| factory.ended(ic, status));
         self.release(place, status, deferred);
+        self.answer_freezer(place, Err(Error::BadState), deferred);
         let Some(entry) = self.ics.get(place) else {
             return;
         };
@@ -209,6 +212,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// The IC is gone: answers who waited, and forgets it.
     fn finish(&mut self, place: u32, status: ExitStatus, deferred: &mut Deferred<'_>) {
         self.end_clones(place, deferred);
+        self.answer_freezer(place, Err(Error::Gone), deferred);
         self.release(place, status, deferred);
         let Some(entry) = self.ics.remove(place) else {
             return;
@@ -392,6 +396,14 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             }
             (HandleOp::Invoke, _) => return self.invoke(place, request, reply, deferred),
             (HandleOp::Snapshot, State::Running | State::Suspended) => {
+                let entry = self.ics.get(place).ok_or(Error::Gone)?;
+                if When::from_word(request.word(0))? == When::Stands && !entry.stands {
+                    if entry.freezer.is_some() {
+                        return Err(Error::TableFull);
+                    }
+                    entry.freezer = Some(deferred.keep()?);
+                    return Ok(Outcome::Deferred);
+                }
                 self.snapshot(place, state)?;
             }
             (HandleOp::Clone, State::Frozen) => {
@@ -420,6 +432,34 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         self.manager.ended(id)?;
         *self.state(place)? = State::Frozen;
         Ok(())
+    }
+
+    /// An IC says that it stands. It is not answered, and so it does.
+    fn stands(
+        &mut self,
+        place: u32,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Result<Outcome> {
+        let state = *self.state(place)?;
+        let entry = self.ics.get(place).ok_or(Error::Gone)?;
+        if entry.model != IcId::NONE {
+            return Ok(reply.ok(&[]));
+        }
+        entry.stands = true;
+        if entry.freezer.is_some() {
+            let frozen = self.snapshot(place, state);
+            self.answer_freezer(place, frozen, deferred);
+        }
+        Ok(Outcome::NoReply)
+    }
+
+    fn answer_freezer(&mut self, place: u32, with: Result<()>, deferred: &mut Deferred<'_>) {
+        if let Some(entry) = self.ics.get(place)
+            && let Some(freezer) = entry.freezer.take()
+        {
+            deferred.answer_with(freezer, with.map(|()| &[][..]));
+        }
     }
 
     /// Makes a clone of a frozen IC, on the budget of that one's client.
@@ -517,7 +557,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 let (address, bytes) = self.with(place, |factory, ic| factory.arguments(ic))??;
                 Ok(reply.ok(&[address, bytes]))
             }
-            Ok(SelfOp::Exit) | Err(_) => self.with(place, |factory, ic| {
+            Ok(SelfOp::Stand) if F::CLONES => self.stands(place, reply, deferred),
+            _ => self.with(place, |factory, ic| {
                 factory.asked(ic, request, reply, deferred)
             }),
         }

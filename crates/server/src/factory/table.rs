@@ -49,6 +49,10 @@ pub(super) struct Entry<I> {
     pub within: bool,
     pub state: State,
     pub waiters: Vec<Token, WAITERS>,
+    /// Whether it said that it stands.
+    pub stands: bool,
+    /// Who wants it frozen when it does.
+    pub freezer: Option<Token>,
     /// The snapshot that it is a clone of; [`IcId::NONE`] for none.
     pub model: IcId,
     /// Clones of it that are not gone.

@@ -7,7 +7,7 @@ use xos_client::Manager;
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
-use xos_protocol::factory::{HandleOp, SelfOp, SessionOp};
+use xos_protocol::factory::{HandleOp, SelfOp, SessionOp, When};
 use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::Op;
 use xos_protocol::wire::{self, MAX_WORDS};
@@ -656,6 +656,71 @@ fn who_cannot_be_frozen_goes_on() {
     assert_eq!(state(&mut bench, id), Ok(IcState::Suspended));
 }
 
+fn freeze_when_it_stands(bench: &mut Under<'_>, id: IcId) -> Came {
+    let (who, label) = (Who::Handle(id.index()), HandleOp::Snapshot.label());
+    bench.call(who, label, &[When::Stands as u64])
+}
+
+fn stand(bench: &mut Under<'_>, id: IcId) -> Came {
+    bench.call(Who::Itself(id.index()), SelfOp::Stand.label(), &[])
+}
+
+#[test]
+fn who_wants_an_ic_frozen_that_does_not_stand_yet_is_answered_when_it_does() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    for early in [false, true] {
+        let id = running(&mut bench);
+        if early {
+            assert_eq!(stand(&mut bench, id), Came::Nothing);
+            assert_eq!(freeze_when_it_stands(&mut bench, id), done());
+        } else {
+            let Came::Kept(slot) = freeze_when_it_stands(&mut bench, id) else {
+                panic!("answered at once");
+            };
+            // One at a time.
+            let second = freeze_when_it_stands(&mut bench, id);
+            assert_eq!(second, refused(Error::TableFull));
+            assert_eq!(stand(&mut bench, id), Came::Nothing);
+            assert_eq!(bench.answers(), [(slot, Ok(vec![]))]);
+        }
+        let clone = clone(&mut bench, id).unwrap();
+        ask(&mut bench, clone, HandleOp::Start);
+        assert_eq!(stand(&mut bench, clone), done());
+    }
+    let id = running(&mut bench);
+    let when = bench.call(Who::Handle(id.index()), HandleOp::Snapshot.label(), &[2]);
+    assert_eq!(when, refused(Error::Malformed));
+}
+
+#[test]
+fn who_wants_an_ic_frozen_that_never_stands_is_told_at_its_end() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    for (killed, error) in [(false, Error::BadState), (true, Error::Gone)] {
+        let id = running(&mut bench);
+        let Came::Kept(slot) = freeze_when_it_stands(&mut bench, id) else {
+            panic!("answered at once");
+        };
+        if killed {
+            manager.kill(id);
+            bench.notify(MANAGER_BIT);
+        } else {
+            exit(&mut bench, id, 0);
+        }
+        assert_eq!(bench.answers(), [(slot, Err(error))]);
+    }
+    let busy = create(&mut bench, "busy").unwrap();
+    ask(&mut bench, busy, HandleOp::Start);
+    let Came::Kept(slot) = freeze_when_it_stands(&mut bench, busy) else {
+        panic!("answered at once");
+    };
+    stand(&mut bench, busy);
+    assert_eq!(bench.answers(), [(slot, Err(Error::BadState))]);
+    assert_eq!(state(&mut bench, busy), Ok(IcState::Running));
+    assert_eq!(bench.kept(), 0);
+}
+
 #[test]
 fn clones_end_before_their_snapshot_is_gone() {
     let manager = FakeManager::default();
@@ -758,7 +823,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let index = 0u32..ICS as u32 + 2;
     let words = proptest::collection::vec(any::<u64>(), 0..8);
-    let ic_label = prop_oneof![0u64..8, 0x21fu64..0x224];
+    let ic_label = prop_oneof![0u64..8, 0x21fu64..0x225];
     prop_oneof![
         4 => any::<bool>().prop_map(Step::Create),
         8 => (index.clone(), 0x20fu64..0x21a).prop_map(|(i, op)| Step::Handle(i, op)),
@@ -780,7 +845,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Create(good) => drop(create(&mut bench, if good { "hello" } else { "broken" })),
-                Step::Handle(index, label) => drop(bench.call(Who::Handle(index), label, &[20])),
+                Step::Handle(index, label) => drop(bench.call(Who::Handle(index), label, &[index as u64 % 3])),
                 Step::Itself(index, label, words) => drop(bench.call(Who::Itself(index), label, &words)),
                 Step::Session(label, words) => drop(bench.call(CLIENT, label, &words)),
                 Step::Die(which) => {

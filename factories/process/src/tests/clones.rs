@@ -9,11 +9,13 @@ const fn place(n: u32) -> u32 {
     PLACE + n
 }
 
+/// Where the program has a system call.
+const CALL_AT: usize = 0x400;
+
 /// A process that stands in a system call.
 fn context() -> Context {
     let mut registers: [u64; Context::REGISTERS] = core::array::from_fn(|i| 100 + i as u64);
-    registers[0] = ENTRY + 0x20;
-    registers[6] = ENTRY + 0x20;
+    registers[0] = TEXT.vaddr + CALL_AT as u64;
     Context(registers)
 }
 
@@ -82,7 +84,9 @@ fn program(pages: u64) -> Vec<u8> {
         memsz: pages * PAGE - 0x800,
         ..DATA
     };
-    image(&[TEXT, data], ENTRY)
+    let mut file = image(&[TEXT, data], ENTRY);
+    file[CALL_AT..][..2].copy_from_slice(&Context::CALL);
+    file
 }
 
 const DATA_START: u64 = DATA.vaddr & !(PAGE - 1);
@@ -107,7 +111,12 @@ fn a_clone_begins_where_its_model_stands() {
     {
         let world = world.borrow();
         let (space, original) = (&world.spaces[&place(1)], &world.spaces[&place(0)]);
-        assert_eq!(space.context, Some(context()));
+        let begin = space.context.unwrap().0;
+        // By the convention of the call.
+        assert_eq!((begin[5], begin[6]), (begin[1], begin[0]));
+        let mut begin = begin;
+        (begin[5], begin[6]) = (context().0[5], context().0[6]);
+        assert_eq!(Context(begin), context());
         assert!(!space.running);
         let [own, other] = [space, original].map(|space| space.execution.unwrap());
         assert_eq!((own.cspace_radix, own.composes), (other.cspace_radix, true));

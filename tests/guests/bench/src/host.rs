@@ -88,6 +88,13 @@ impl Bench {
         Ok(Process { slot })
     }
 
+    /// A clone of a process that is a snapshot, made and ready.
+    pub fn clone_of(&mut self, model: Process) -> Outcome<Process> {
+        let slot = self.slots.take().ok_or(Error::TableFull)?;
+        model.handle().clone_to(slot)?;
+        Ok(Process { slot })
+    }
+
     /// Waits for the end of a process: its exit code.
     pub fn wait(&mut self, process: Process) -> Outcome<i32> {
         let status = process.handle().wait()?;

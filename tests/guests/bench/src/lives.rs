@@ -7,11 +7,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bench_loops::ticks;
 use sel4::cap;
 use sel4_microkit::Channel;
-use xos_protocol::factory::Spec;
+use xos_protocol::factory::{Spec, When};
 use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
 use xos_protocol::slots::domain;
 use xos_protocol::{Error, Subject};
-use xos_test_kit::Outcome;
+use xos_test_kit::{Outcome, check_eq};
 
 use crate::core_costs::NOTHING;
 use crate::host::{Bench, open};
@@ -27,9 +27,12 @@ const LARGE: u32 = (16 << 20) / PAGE as u32;
 const SMALL: u32 = LARGE / 16;
 
 const ROUNDS: u64 = 16;
+/// The program of the process that is cloned.
+const LARGE_PROCESS: &str = "bench-large";
 
 pub fn measure(bench: &mut Bench) -> Outcome {
     opening(bench)?;
+    cloning(bench)?;
     ending(bench)?;
     delaying(bench)
 }
@@ -61,6 +64,37 @@ fn opening(bench: &mut Bench) -> Outcome {
     let by_hand = bench.by_hand.session()? + bench.round_trip;
     bench.ticks("open-create-raw", direct / ROUNDS + by_hand);
     Ok(())
+}
+
+/// A clone of a process of 16 MiB, from its making until it is gone, against the making of such a process
+/// anew, until it stands there.
+fn cloning(bench: &mut Bench) -> Outcome {
+    let spec = Spec {
+        image: LARGE_PROCESS,
+        ..Spec::default()
+    };
+    // Once for its image, and for the memory to be laid out.
+    let first = bench.create_from(&spec)?;
+    first.handle().start()?;
+    first.handle().snapshot(When::Stands)?;
+    bench.end(first)?;
+
+    let start = ticks();
+    let model = bench.create_from(&spec)?;
+    model.handle().start()?;
+    model.handle().snapshot(When::Stands)?;
+    bench.ticks("create-16mib", ticks() - start);
+    let mut cloned = 0;
+    for round in 0..2 * ROUNDS {
+        let start = ticks();
+        let clone = bench.clone_of(model)?;
+        clone.handle().start()?;
+        let code = bench.wait(clone)?;
+        cloned += if round < ROUNDS { 0 } else { ticks() - start };
+        check_eq!(code, 0)?;
+    }
+    bench.ticks("clone-16mib", cloned / ROUNDS);
+    bench.end(model)
 }
 
 /// Makes a region that is mapped, and begins to take it back.

@@ -33,6 +33,8 @@ pub const WARM_UP: &str = "warm_up";
 pub const LIFE: &str = "a_life";
 /// The same when nobody dies.
 pub const WHOLE_LIFE: &str = "a_whole_life";
+/// The same: the life of a clone, whose steps count, beside its snapshot.
+pub const CLONES_LIFE: &str = "a_clones_life";
 /// The same: it blocks on the driver that is named in the factory's place.
 pub const BLOCKED: &str = "blocked";
 /// The same: it keeps all servers busy.
@@ -195,6 +197,9 @@ defects! {
     containment_is_promised_and_the_creators_memory_is_open: THREAD, what_it_promises_of_faults_holds;
     open_memory_is_promised_and_faults_are_contained: PROCESS, what_it_promises_of_faults_holds;
     memory_stays_when_an_ic_is_destroyed: PROCESS, what_it_promises_of_teardown_holds;
+    clones_write_to_their_snapshot: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
+    what_clones_write_to_is_empty: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
+    clones_get_their_snapshots_capabilities: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
     all_ics_have_a_channel_in_common: PROCESS, what_it_promises_of_channels_holds;
     granted_channels_are_promised_and_memory_is_shared: THREAD, what_it_promises_of_channels_holds;
     channels_through_memory_are_promised_and_there_are_none: PROCESS, what_it_promises_of_channels_holds;

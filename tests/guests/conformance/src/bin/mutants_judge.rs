@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use judging::{HEAP_SIZE, Judge, Screen, power_off};
 use sel4_microkit::{NullHandler, protection_domain};
-use test_conformance::{DEFECTS, Knob, LIFE, PROCESS, THREAD, WARM_UP, WHOLE_LIFE};
+use test_conformance::{CLONES_LIFE, DEFECTS, Knob, LIFE, PROCESS, THREAD, WARM_UP, WHOLE_LIFE};
 use xos_protocol::IcId;
 use xos_test_kit::{Case, Outcome, check};
 
@@ -24,9 +24,14 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), |judge: &mut Judge| {
         match stringify!($name) {
             "factories_without_a_defect_pass" => factories_without_a_defect_pass(judge),
-            "at_each_step_an_ic_may_die" => at_each_step(judge, Victim::Ic),
-            "at_each_step_a_sibling_may_die" => at_each_step(judge, Victim::Sibling),
-            "at_each_step_the_creator_may_die" => at_each_step(judge, Victim::Creator),
+            "at_each_step_an_ic_may_die" => at_each_step(judge, LIFE, Victim::Ic),
+            "at_each_step_a_sibling_may_die" => at_each_step(judge, LIFE, Victim::Sibling),
+            "at_each_step_the_creator_may_die" => at_each_step(judge, LIFE, Victim::Creator),
+            "at_each_step_a_clone_may_die" => at_each_step(judge, CLONES_LIFE, Victim::Ic),
+            "at_each_step_a_snapshot_may_die" => at_each_step(judge, CLONES_LIFE, Victim::Sibling),
+            "at_each_step_the_creator_of_a_clone_may_die" => {
+                at_each_step(judge, CLONES_LIFE, Victim::Creator)
+            }
             "at_each_step_the_factory_may_die" => at_each_step_the_factory_may_die(judge),
             name => is_caught(judge, name),
         }
@@ -115,15 +120,18 @@ const LEAST: u64 = 20;
 /// No life takes so many.
 const MOST: u64 = 500;
 
-fn at_each_step(judge: &mut Judge, victim: Victim) -> Outcome {
+/// The life is one of those whose steps count. In a clone's, its snapshot is the sibling.
+fn at_each_step(judge: &mut Judge, life: &str, victim: Victim) -> Outcome {
     judge.begin_or_end = begin_or_end;
     whole_life(judge, PROCESS)?;
+    // The same, for what only this life takes.
+    judge.examine_within(PROCESS, life, |_, _| Ok(()))?;
     let before = judge.manager.free()?;
     for step in 1..MOST {
         STEP.store(step, SeqCst);
         knob().deed.store(0, SeqCst);
         let mut died = false;
-        let outcome = judge.examine_within(PROCESS, LIFE, |judge, creator| {
+        let outcome = judge.examine_within(PROCESS, life, |judge, creator| {
             if knob().standing.load(SeqCst) == 1 && !died {
                 died = true;
                 let id = match victim {

@@ -2,6 +2,7 @@
 //! How processes live, what is refused, and what remains of them: nothing.
 
 use xos_protocol::IcState;
+use xos_protocol::factory::When;
 use xos_test_kit::check_eq;
 
 use super::*;
@@ -72,7 +73,9 @@ pub fn what_the_state_of_a_process_does_not_allow_is_refused(t: &mut Tester) -> 
     check_eq!(handle.resume(), Err(Error::BadState))?;
     handle.suspend()?;
     check_eq!(handle.suspend(), Err(Error::BadState))?;
-    check_eq!(handle.snapshot(), Err(Error::NotSupported))?;
+    // It computes.
+    check_eq!(handle.snapshot(When::Now), Err(Error::BadState))?;
+    check_eq!(handle.clone_to(1), Err(Error::BadState))?;
     handle.kill()?;
     // To kill what has ended is no error: it has the state that was wanted.
     handle.kill()?;

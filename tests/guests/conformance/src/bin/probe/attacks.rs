@@ -319,7 +319,14 @@ pub fn no_message_harms_the_factory(lab: &Lab) -> Outcome {
     let handle = occupied().into_iter().find(|slot| !before.contains(slot));
     let handle = cap::Endpoint::from_bits(leaf(handle.unwrap_or_default()));
     Noise(9).send(handle, MESSAGES as u32, |noise| match noise % 0x400 {
-        label if label == HandleOp::Wait.label() => HandleOp::Stat.label(),
+        // Who asks for these may wait for ever: it does not end by itself, nor does it stand.
+        label
+            if [HandleOp::Wait, HandleOp::Snapshot]
+                .iter()
+                .any(|op| op.label() == label) =>
+        {
+            HandleOp::Stat.label()
+        }
         // Who is within this program has the same capability, and would end by these.
         label if lab.within && (label < FAULT_LABELS || label == SelfOp::Exit.label()) => {
             HandleOp::Stat.label()

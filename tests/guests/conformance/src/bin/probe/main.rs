@@ -7,7 +7,7 @@
 //! | `lab` | making ICs of the factory under test, whichever kind they are |
 //! | `tasks` | what a probe does in one |
 //! | `claims` | for each value of the contract, the probes that it has to pass |
-//! | `life`, `attacks`, `deaths` | what has to hold whatever the contract says |
+//! | `life`, `clones`, `attacks`, `deaths` | what has to hold whatever the contract says |
 #![no_std]
 #![no_main]
 
@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod attacks;
 mod claims;
+mod clones;
 mod deaths;
 mod lab;
 mod life;
@@ -22,7 +23,7 @@ mod tasks;
 
 use lab::Lab;
 use test_conformance::{
-    BLOCKED, Board, DO, EXAMINE, EXAMINERS_BOARD, LIFE, LOAD, WARM_UP, WHOLE_LIFE,
+    BLOCKED, Board, CLONES_LIFE, DO, EXAMINE, EXAMINERS_BOARD, LIFE, LOAD, WARM_UP, WHOLE_LIFE,
 };
 use xos_test_kit::{Failure, Outcome, check_eq};
 
@@ -61,6 +62,7 @@ type Check = fn(&Lab) -> Outcome;
 fn examine(factory: &'static str, case: &str) -> Outcome {
     use attacks::*;
     use claims::*;
+    use clones::*;
     use deaths::*;
     use life::*;
     macro_rules! cases {
@@ -70,6 +72,7 @@ fn examine(factory: &'static str, case: &str) -> Outcome {
     match case {
         BLOCKED => return deaths::blocked(factory),
         LOAD => return deaths::load(),
+        CLONES_LIFE => return clones::a_clones_life(&Lab::open(factory)?),
         _ => {}
     }
     let lab = Lab::open(factory)?;

@@ -69,6 +69,7 @@ tasks! {
     21 SIGNAL = signal;
     22 WRITE_AND_FAULT = write_and_fault;
     23 WHO = who;
+    24 PREPARE_AND_STAND = prepare_and_stand;
 }
 
 impl Task {
@@ -288,6 +289,65 @@ fn scan(within: u64, _: u64) -> i32 {
         }
     }
     found
+}
+
+/// What an IC that was cloned is told by word 0 of the page that it shares with who started it. It sets the
+/// word to 0 when it has done so.
+pub mod clone {
+    /// To say what it finds in its memory: words 1 to 4.
+    pub const LOOK: u64 = 1;
+    /// To fill its memory with word 5.
+    pub const FILL: u64 = 2;
+    /// To end.
+    pub const END: u64 = 3;
+}
+
+/// Words of [`SCRATCH_WORDS`] that are looked at: one of each page.
+const PAGE_WORDS: usize = PAGE as usize / 8;
+
+/// Fills memory of several kinds with a word: part of the image, supplied when it is touched, stack.
+fn fill(stack: &AtomicU64, mine: u64) {
+    SECRET_WORD.store(mine, SeqCst);
+    stack.store(mine, SeqCst);
+    for word in SCRATCH_WORDS.iter().step_by(PAGE_WORDS) {
+        word.store(mine, SeqCst);
+    }
+}
+
+/// Fills its memory, gets a capability, and stands. A clone does then what it is told.
+fn prepare_and_stand(page: u64, mine: u64) -> i32 {
+    let stack = AtomicU64::new(0);
+    fill(&stack, mine);
+    if xos::timer::now().is_err() || xos::stand().is_err() {
+        return 1;
+    }
+    loop {
+        match word(page, 0).load(SeqCst) {
+            0 => {
+                xos::thread::yield_now();
+                continue;
+            }
+            clone::LOOK => {
+                let first = SCRATCH_WORDS[0].load(SeqCst);
+                let mut pages = SCRATCH_WORDS.iter().step_by(PAGE_WORDS);
+                let same = pages.all(|word| word.load(SeqCst) == first);
+                // Below these are what every IC has; the last slots hold nothing in any.
+                let slots = ic::FIRST_CHANNEL..1 << xos::protocol::start::DEFAULT_CSPACE_RADIX;
+                let held = slots.filter(|slot| occupied(leaf(*slot))).count();
+                for (index, found) in [
+                    (1, SECRET_WORD.load(SeqCst)),
+                    (2, stack.load(SeqCst)),
+                    (3, if same { first } else { u64::MAX }),
+                    (4, held as u64),
+                ] {
+                    word(page, index).store(found, SeqCst);
+                }
+            }
+            clone::FILL => fill(&stack, word(page, 5).load(SeqCst)),
+            _ => return 0,
+        }
+        word(page, 0).store(0, SeqCst);
+    }
 }
 
 /// A label that nobody gives a meaning to.
@@ -541,8 +601,14 @@ fn fuzz_factory(seed: u64, count: u64) -> i32 {
     let factory = cap::Endpoint::from_bits(leaf(ic::ITSELF));
     Noise(seed).send(factory, count as u32, |noise| {
         match FAULT_LABELS + noise % 0x3e0 {
-            // It lives on.
-            label if label == SelfOp::Exit.label() => SelfOp::Arguments.label(),
+            // It lives on, and does not stand.
+            label
+                if [SelfOp::Exit, SelfOp::Stand]
+                    .iter()
+                    .any(|op| op.label() == label) =>
+            {
+                SelfOp::Arguments.label()
+            }
             label => label,
         }
     });

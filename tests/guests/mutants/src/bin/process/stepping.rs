@@ -91,7 +91,7 @@ impl Kernel for Stepping {
 
     fn copy(&mut self, from: At, to: At) -> Outcome {
         knob().step();
-        if is("code_is_mapped_writable") {
+        if is("code_is_mapped_writable") || is("clones_write_to_their_snapshot") {
             let slot = |at: At| Space::DOMAIN.node(at.node).slot(at.index);
             let _ = slot(to).copy(&slot(from), CapRights::all());
             return Ok(());
@@ -113,7 +113,9 @@ impl Kernel for Stepping {
             self.0.delete(frame);
             let _ = slot(frame).copy(&slot(stash), CapRights::all());
         }
-        let writable = writable || is("code_is_mapped_writable");
+        let writable = writable
+            || is("code_is_mapped_writable")
+            || (SUPPLYING.load(SeqCst) && is("clones_write_to_their_snapshot"));
         self.0.map_frame(frame, parts, address, writable)
     }
 
@@ -129,6 +131,9 @@ impl Kernel for Stepping {
 
     fn copy_frame(&mut self, from: At, to: At) -> Outcome {
         knob().step();
+        if SUPPLYING.load(SeqCst) && is("what_clones_write_to_is_empty") {
+            return Ok(());
+        }
         self.0.copy_frame(from, to)
     }
 
