@@ -302,6 +302,14 @@ pub const EXECUTED: &[Executed] = &[
         log: "crash: crash at 0x",
     },
     Executed {
+        name: "exec::clones_have_the_table_that_was_prepared_once",
+        line: "run process clones 3",
+        addition: None,
+        output: "82025 primes below 1048576, counted by 3 clones with one table\n",
+        status: 0,
+        log: "clones ended",
+    },
+    Executed {
         name: "exec::a_program_that_is_added_is_run",
         line: "run process mine x",
         addition: Some(("hello", "bin/mine")),

@@ -8,9 +8,7 @@ mod broken;
 mod stepping;
 
 use broken::Broken;
-use process_factory::factory::{
-    FIRST_NODE, MAX_PROCESSES, NODE_PLACES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM,
-};
+use process_factory::factory::{FIRST_NODE, MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
 use process_factory::pages::Books;
@@ -49,8 +47,8 @@ static SERVER: Mutex<Server> = {
     ))
 };
 
-/// The same.
-static BOOKS: Mutex<Books<MAX_PROCESSES, NODE_PLACES, 1024>> = Mutex::new(Books::new());
+/// There are many of these domains, and few processes at a time.
+static BOOKS: Mutex<Books<256, 64, 64>> = Mutex::new(Books::new());
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
