@@ -530,7 +530,7 @@ fn requests(factory: &str) -> Outcome {
         }
     }
     check!(ic.snapshot().is_err())?;
-    check!(ic.copy().is_err())?;
+    check!(xos::Snapshot::of(&ic).new_clone().is_err())?;
     let function = load(factory)?;
     works(&function)?;
     ic.kill()?;
