@@ -179,7 +179,7 @@ pub const SUITES: &[Suite] = &[
         cases: include!("../guests/mutants/cases.rs"),
         programs: &["conformance-probe"],
         files: &[],
-        limit: Duration::from_secs(240),
+        limit: Duration::from_secs(480),
         count_instructions: false,
     },
 ];
