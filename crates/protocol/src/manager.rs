@@ -619,32 +619,38 @@ pub struct Connect {
 impl Connect {
     /// Packs the arguments.
     pub const fn words(&self) -> [u64; 4] {
-        [
-            Packer::new()
-                .put(self.source as u64, SLOT)
-                .put(self.slot as u64, SLOT)
-                .word(),
-            self.target.word(),
-            0,
-            0,
-        ]
+        give_words((self.source, SLOT), self.slot, self.target)
     }
 
     /// Reads and checks the arguments.
     pub fn from_words(words: [u64; 4]) -> Result<Self> {
-        let mut a = Fields::new(words[0]);
-        let args = Self {
-            source: a.take(SLOT) as u32,
-            slot: a.take(SLOT) as u32,
-            target: Subject::from_word(words[1]),
-        };
-        a.end()?;
-        if words[2] != 0 || words[3] != 0 {
-            Err(Error::Malformed)
-        } else {
-            Ok(args)
-        }
+        let (source, slot, target) = given(words, SLOT)?;
+        Ok(Self {
+            source,
+            slot,
+            target,
+        })
     }
+}
+
+/// The words of a request to give somebody something: what, a number of so many bits, into which slot, and
+/// whom.
+const fn give_words(what: (u32, u32), slot: u32, target: Subject) -> [u64; 4] {
+    let first = Packer::new()
+        .put(what.0 as u64, what.1)
+        .put(slot as u64, SLOT);
+    [first.word(), target.word(), 0, 0]
+}
+
+/// The inverse of [`give_words`].
+fn given(words: [u64; 4], bits: u32) -> Result<(u32, u32, Subject)> {
+    let mut a = Fields::new(words[0]);
+    let (what, slot) = (a.take(bits) as u32, a.take(SLOT) as u32);
+    a.end()?;
+    if words[2] != 0 || words[3] != 0 {
+        return Err(Error::Malformed);
+    }
+    Ok((what, slot, Subject::from_word(words[1])))
 }
 
 /// Notifications that are connected are badged with one of the bits below this.

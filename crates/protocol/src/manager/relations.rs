@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SESSION, SLOT};
-use crate::wire::{Fields, Packer};
+use super::{SESSION, give_words, given};
 use crate::{Error, Result, Subject};
 
 /// Arguments of [`Op::Pass`](super::Op::Pass).
@@ -22,31 +21,17 @@ pub struct Pass {
 impl Pass {
     /// Packs the arguments.
     pub const fn words(&self) -> [u64; 4] {
-        [
-            Packer::new()
-                .put(self.session as u64, SESSION)
-                .put(self.slot as u64, SLOT)
-                .word(),
-            self.target.word(),
-            0,
-            0,
-        ]
+        give_words((self.session, SESSION), self.slot, self.target)
     }
 
     /// Reads and checks the arguments.
     pub fn from_words(words: [u64; 4]) -> Result<Self> {
-        let mut a = Fields::new(words[0]);
-        let args = Self {
-            session: a.take(SESSION) as u32,
-            slot: a.take(SLOT) as u32,
-            target: Subject::from_word(words[1]),
-        };
-        a.end()?;
-        if words[2] != 0 || words[3] != 0 {
-            Err(Error::Malformed)
-        } else {
-            Ok(args)
-        }
+        let (session, slot, target) = given(words, SESSION)?;
+        Ok(Self {
+            session,
+            slot,
+            target,
+        })
     }
 }
 
