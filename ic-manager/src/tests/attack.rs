@@ -723,24 +723,9 @@ fn a_creation_within_that_fails_anywhere_is_undone() {
         for fail_in in 0.. {
             let (mut w, payer) = World::with_one();
             w.register(TWO, "two").unwrap();
-            let args = Create {
-                payer: Some(payer),
-                place: 20,
-                handle: 21,
-                ..super::BASIC
-            };
-            let host = w.create(ONE, args).unwrap().id.index();
-            let session = w.open(host, "two", 12).unwrap();
-            let args = CreateWithin {
-                host: session,
-                place: 30,
-                handle: 13,
-                window: 0x4000_0000,
-                pages,
-                memory: 0,
-                parts_radix: 1,
-                runs: false,
-            };
+            let (host, within) = w.host(payer);
+            let host = host.index();
+            let args = CreateWithin { pages, ..within };
             // So that the tables above the window, which stay with the host, are there.
             let id = w.create_within(TWO, args).unwrap().id;
             w.destroy(TWO, id).unwrap();

@@ -123,11 +123,7 @@ fn an_ic_within_a_crashed_domain_goes_with_it() {
         host,
         place: 30,
         handle: 31,
-        window: 0x4000_0000,
-        pages: 3,
-        memory: 0,
-        parts_radix: 1,
-        runs: false,
+        ..super::WITHIN
     };
     let before = w.budget(DRIVER);
     let id = w.create_within(TWO, args).unwrap().id;

@@ -5,21 +5,10 @@ use xos_protocol::manager::{Consent, Create, CreateWithin, Event, Grow, IcInfo, 
 use xos_protocol::supervisor::boot;
 use xos_protocol::{Error, IcId, IcState, Name, Subject, slots, wire};
 
-use super::{BASIC, Slots};
+use super::{BASIC, Slots, WITHIN};
 use crate::model::kernel::Cap;
 use crate::model::{MONITOR, ONE, TWO, World};
 use crate::pool::{self, Part};
-
-const WITHIN: CreateWithin = CreateWithin {
-    host: 0,
-    place: 0,
-    handle: 0,
-    window: 0x4000_0000,
-    pages: 4,
-    memory: 0,
-    parts_radix: 1,
-    runs: false,
-};
 
 #[test]
 fn a_ping_answers_the_callers_id() {
@@ -301,22 +290,9 @@ fn an_arena_is_grown_a_bounded_number_of_times() {
 fn an_ic_within_another_runs_in_its_hosts_spaces_and_costs_its_host() {
     let (mut w, payer) = World::with_one();
     w.register(TWO, "two").unwrap();
-    let args = Create {
-        payer: Some(payer),
-        place: 20,
-        handle: 21,
-        ..BASIC
-    };
-    let host = w.create(ONE, args).unwrap().id;
-    let session = w.open(host.index(), "two", 12).unwrap();
+    let (host, within) = w.host(payer);
     for pages in [2, 7, 8, 300] {
-        let args = CreateWithin {
-            host: session,
-            place: 30,
-            handle: 13,
-            pages,
-            ..WITHIN
-        };
+        let args = CreateWithin { pages, ..within };
         // (300 pages exceed what the host has left.)
         if pages == 300 {
             assert_eq!(w.create_within(TWO, args).unwrap_err(), Error::OverBudget);
@@ -345,21 +321,11 @@ fn an_ic_within_another_runs_in_its_hosts_spaces_and_costs_its_host() {
 fn an_execution_that_is_handed_over_without_a_node_lies_in_the_slot_itself_and_goes_with_its_ic() {
     let (mut w, payer) = World::with_one();
     w.register(TWO, "two").unwrap();
-    let args = Create {
-        payer: Some(payer),
-        place: 20,
-        handle: 21,
-        ..BASIC
-    };
-    let host = w.create(ONE, args).unwrap().id;
-    let session = w.open(host.index(), "two", 12).unwrap();
+    let (_, within) = w.host(payer);
     let args = CreateWithin {
-        host: session,
-        place: 30,
-        handle: 13,
         parts_radix: 0,
         runs: true,
-        ..WITHIN
+        ..within
     };
     let id = w.create_within(TWO, args).unwrap().id;
     w.check();
@@ -469,25 +435,12 @@ fn a_host_takes_those_within_it_along_and_their_creator_is_told() {
     let (mut w, payer) = World::with_one();
     w.register(TWO, "two").unwrap();
     let before = (w.free(), w.budget(MONITOR), w.budget(ONE), w.budget(TWO));
-    let args = Create {
-        payer: Some(payer),
-        place: 20,
-        handle: 21,
-        ..BASIC
-    };
-    let host = w.create(ONE, args).unwrap().id;
-    let session = w.open(host.index(), "two", 12).unwrap();
-    let args = CreateWithin {
-        host: session,
-        place: 30,
-        handle: 13,
-        ..WITHIN
-    };
-    let guest = w.create_within(TWO, args).unwrap().id;
+    let (host, within) = w.host(payer);
+    let guest = w.create_within(TWO, within).unwrap().id;
     w.destroy(ONE, host).unwrap();
     w.check();
     assert_eq!(w.on_id(TWO, Op::Suspend, guest).unwrap_err(), Error::Gone);
-    assert_eq!(w.event(TWO), Event::Closed(session));
+    assert_eq!(w.event(TWO), Event::Closed(within.host));
     assert_eq!(w.event(TWO), Event::Died(guest));
     assert_eq!(w.event(TWO), Event::None);
     assert_eq!(w.event(ONE), Event::None);

@@ -48,7 +48,39 @@ pub const BASIC: Create = Create {
     cspace_radix: 5,
 };
 
+/// What an IC within another is made of, but for who and where.
+pub const WITHIN: CreateWithin = CreateWithin {
+    host: 0,
+    place: 0,
+    handle: 0,
+    window: 0x4000_0000,
+    pages: 4,
+    memory: 0,
+    parts_radix: 1,
+    runs: false,
+};
+
 impl World {
+    /// An IC of `ONE`'s that is a client of `TWO`'s and agrees to everything: its id, and what `TWO` asks for
+    /// to make an IC within it.
+    pub fn host(&mut self, payer: u32) -> (IcId, CreateWithin) {
+        let args = Create {
+            payer: Some(payer),
+            place: 20,
+            handle: 21,
+            ..BASIC
+        };
+        let host = self.create(ONE, args).unwrap().id;
+        let session = self.open(host.index(), "two", 12).unwrap();
+        let within = CreateWithin {
+            host: session,
+            place: 30,
+            handle: 13,
+            ..WITHIN
+        };
+        (host, within)
+    }
+
     pub fn register(&mut self, server: u32, name: &str) -> Result<(), Error> {
         self.register_as(server, name, 0, Successor::None)
     }
