@@ -10,54 +10,33 @@
 //! ```
 //! The first line is for programs, too: the host looks `rip` up in the domain's debug information.
 //! Everything below it comes from a program that has just shown that it is not to be trusted, so that
-//! no control character of it reaches the terminal.
+//! no control character of it reaches the terminal. All of it goes to the log ([`Logged`]): a program
+//! may be printing at that moment, and this is no part of its output.
 
 use core::fmt::{self, Display, Formatter, Write};
+
+use sel4::UserContext;
+use xos_image::console::Frame;
 use xos_protocol::Fault;
 
 use crate::restart::{LIMIT, Verdict, WINDOW_SECONDS};
 
-/// All registers of a thread that the kernel tells.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[allow(missing_docs, reason = "they are the processor's")]
-pub struct Registers {
-    pub rip: u64,
-    pub rsp: u64,
-    pub rflags: u64,
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub rbp: u64,
-    pub r8: u64,
-    pub r9: u64,
-    pub r10: u64,
-    pub r11: u64,
-    pub r12: u64,
-    pub r13: u64,
-    pub r14: u64,
-    pub r15: u64,
-    pub fs_base: u64,
-}
-
 /// A crash, as the block of lines that reports it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Crash<'a> {
     /// The domain's name.
     pub name: &'a str,
     /// What it did; nothing, if it merely sent a message as if it had.
     pub fault: Option<Fault>,
     /// Its registers.
-    pub registers: Registers,
+    pub registers: UserContext,
     /// Its last words, if it panicked; empty if not.
     pub message: &'a str,
 }
 
 impl Display for Crash<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let r = &self.registers;
+        let r = self.registers.inner();
         write!(f, "crash: {}: ", self.name)?;
         match self.fault {
             Some(fault) => fault.fmt(f)?,
@@ -92,7 +71,7 @@ impl Display for Crash<'_> {
             }
             f.write_str("\n")?;
         }
-        writeln!(f, "   fs={:016x}", r.fs_base)?;
+        writeln!(f, "   fs={:016x}", r.tls_base)?;
         for line in self.message.lines() {
             f.write_str("  ")?;
             for c in line.chars() {
@@ -129,6 +108,54 @@ impl Display for Decision<'_> {
     }
 }
 
+/// Text for the log: each of its lines in a frame of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged<T>(pub T);
+
+impl<T: Display> Display for Logged<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut frames = Frames {
+            to: f,
+            line: heapless::String::new(),
+        };
+        write!(frames, "{}", self.0)?;
+        frames.end()
+    }
+}
+
+/// Longest line of a log in bytes; what exceeds it is cut.
+const LINE: usize = 400;
+
+struct Frames<'a, 'b> {
+    to: &'a mut Formatter<'b>,
+    line: heapless::String<LINE>,
+}
+
+impl Frames<'_, '_> {
+    /// What was written since the last end of line is a line.
+    fn end(&mut self) -> fmt::Result {
+        if !self.line.is_empty() {
+            Frame::Log(&self.line).fmt(self.to)?;
+            self.line.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Frames<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c == '\n' {
+                self.end()?;
+            } else {
+                // What exceeds the line is cut.
+                let _ = self.line.push(c);
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,11 +163,9 @@ mod tests {
     use xos_protocol::ic::FaultKind;
 
     fn crash(message: &str) -> String {
-        let registers = Registers {
-            rip: 0x20_1234,
-            rsp: 0x7fff_0000,
-            ..Registers::default()
-        };
+        let mut registers = UserContext::default();
+        registers.inner_mut().rip = 0x20_1234;
+        registers.inner_mut().rsp = 0x7fff_0000;
         let fault = Fault {
             ip: 0x20_1234,
             kind: FaultKind::Write(0x10),
@@ -171,6 +196,28 @@ mod tests {
             prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
             prop_assert!(text.lines().skip(1).all(|line| line.starts_with("  ")));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn in_the_log_each_line_is_a_frame(message in "[ -~\n]{0,300}") {
+            let text = crash(&message);
+            let logged = Logged(&text).to_string();
+            let lines: Vec<_> = logged
+                .lines()
+                .map(|line| match Frame::parse(line.strip_prefix('\x1e').unwrap()) {
+                    Some(Frame::Log(line)) => line.to_owned(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            prop_assert_eq!(lines, Vec::from_iter(text.lines()));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_line_of_the_log_is_cut() {
+        let logged = Logged("x".repeat(5000)).to_string();
+        assert!(logged.len() < 500 && logged.lines().count() == 1);
     }
 
     #[test]

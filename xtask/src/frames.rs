@@ -3,7 +3,8 @@
 //!
 //! The stream comes from a machine that may print anything, in pieces of any length, so the splitter
 //! is total: whatever is not a well-formed frame (see [`xos_image::console`]) is text and comes out
-//! as it went in, and it never holds back more than one unfinished frame.
+//! as it went in, and it never holds back more than two unfinished frames: the root task, which waits
+//! for nobody, may send one in the middle of another.
 
 use xos_image::console::{Frame, MAX_FRAME, RECORD_SEPARATOR};
 
@@ -21,6 +22,8 @@ pub enum Piece {
 pub struct Splitter {
     /// A frame that is not complete yet, from its record separator on.
     held: Vec<u8>,
+    /// Another, in the middle of which that one began.
+    outer: Vec<u8>,
     /// The last byte of text was a `\r`, which is dropped if `\n` follows.
     carriage_return: bool,
 }
@@ -40,14 +43,18 @@ impl Splitter {
                 continue;
             }
             if byte == RECORD_SEPARATOR {
-                self.release(&mut text);
+                if self.outer.is_empty() {
+                    self.outer = std::mem::take(&mut self.held);
+                } else {
+                    self.release(&mut text);
+                }
                 self.held.push(byte);
                 continue;
             }
             self.held.push(byte);
             if byte == b'\n' {
                 if let Some(line) = self.frame() {
-                    self.held.clear();
+                    self.held = std::mem::take(&mut self.outer);
                     self.end_text(&mut text);
                     if !text.is_empty() {
                         out.push(Piece::Text(std::mem::take(&mut text)));
@@ -85,7 +92,8 @@ impl Splitter {
 
     /// What is held is no frame: it becomes text.
     fn release(&mut self, text: &mut Vec<u8>) {
-        for byte in std::mem::take(&mut self.held) {
+        let outer = std::mem::take(&mut self.outer);
+        for byte in outer.into_iter().chain(std::mem::take(&mut self.held)) {
             self.text(byte, text);
         }
     }
@@ -163,9 +171,23 @@ mod tests {
     }
 
     #[test]
-    fn a_separator_within_a_frame_starts_anew() {
-        let expected = [text(b"\x1exos:pro"), Piece::Frame("xos:prompt".into())];
-        assert_eq!(all(&[b"\x1exos:pro\x1exos:prompt\n"]), expected);
+    fn a_frame_within_a_frame_comes_first_and_neither_is_lost() {
+        let expected = [
+            Piece::Frame("xos:log b".into()),
+            Piece::Frame("xos:log c".into()),
+            Piece::Frame("xos:prompt".into()),
+            text(b"d"),
+        ];
+        let stream = b"\x1exos:pro\x1exos:log b\n\x1exos:log c\nmpt\nd";
+        assert_eq!(all(&[stream]), expected);
+    }
+
+    #[test]
+    fn what_is_within_a_frame_and_none_itself_makes_text_of_both() {
+        let stream = b"\x1exos:pro\x1exos:nonsense\nmpt\n";
+        assert_eq!(all(&[stream]), [text(stream)]);
+        let expected = [text(b"\x1ea\x1eb"), Piece::Frame("xos:prompt".into())];
+        assert_eq!(all(&[b"\x1ea\x1eb\x1exos:prompt\n"]), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use xos_image::console::Frame;
 use xos_protocol::ic::{Fault, FaultKind};
 use xos_protocol::supervisor::LINE;
 use xos_root_task::cspace::REPLIES_RADIX;
-use xos_root_task::report::{Crash, Decision, Registers};
+use xos_root_task::report::{Crash, Decision, Logged};
 use xos_root_task::restart::Verdict;
 use xos_root_task::supervise::{Action, Event, Start, Supervisor};
 use xos_runtime::panic_report::{self, PanicReport};
@@ -60,7 +60,10 @@ impl Watch<'_> {
                 if let Err(error) = self.rebuild(domain, start) {
                     let name = self.name(domain);
                     console::print(format_args!(
-                        "supervisor: {name} cannot be built again: {error}\n"
+                        "{}",
+                        Logged(format_args!(
+                            "supervisor: {name} cannot be built again: {error}"
+                        ))
                     ));
                     self.supervisor.build_failed(domain);
                 }
@@ -90,12 +93,12 @@ impl Watch<'_> {
     fn report(&mut self, domain: usize, verdict: Option<Verdict>, fault: Option<&KernelFault>) {
         let registers = tcb_of(&self.builder.plan.domains[domain])
             .tcb_read_all_registers(true)
-            .map(|context| registers(&context))
             .unwrap_or_default();
         let mut fault = fault.and_then(what);
         let mut buffer = [0; panic_report::MAX_LEN];
         let mut message = "";
-        let last_words = PanicReport::from_registers(registers.rax, registers.rdi, registers.rsi);
+        let r = registers.inner();
+        let last_words = PanicReport::from_registers(r.rax, r.rdi, r.rsi);
         if let (Some(fault), Some(report)) = (&mut fault, last_words)
             && fault.kind == FaultKind::Exception(panic_report::EXCEPTION as u8)
         {
@@ -105,16 +108,16 @@ impl Watch<'_> {
         }
         let name = self.name(domain);
         console::print(format_args!(
-            "\n{}",
-            Crash {
+            "{}",
+            Logged(Crash {
                 name,
                 fault,
                 registers,
                 message,
-            }
+            })
         ));
         if let Some(verdict) = verdict {
-            console::print(format_args!("{}", Decision { name, verdict }));
+            console::print(format_args!("{}", Logged(Decision { name, verdict })));
         }
     }
 
@@ -193,31 +196,6 @@ fn print_message(bytes: usize) {
     });
     let line = panic_report::text(&text[..bytes.min(LINE)]);
     console::print(format_args!("{}", Frame::Log(line.trim_end())));
-}
-
-fn registers(context: &sel4::UserContext) -> Registers {
-    let context = context.inner();
-    Registers {
-        rip: context.rip,
-        rsp: context.rsp,
-        rflags: context.rflags,
-        rax: context.rax,
-        rbx: context.rbx,
-        rcx: context.rcx,
-        rdx: context.rdx,
-        rsi: context.rsi,
-        rdi: context.rdi,
-        rbp: context.rbp,
-        r8: context.r8,
-        r9: context.r9,
-        r10: context.r10,
-        r11: context.r11,
-        r12: context.r12,
-        r13: context.r13,
-        r14: context.r14,
-        r15: context.r15,
-        fs_base: context.tls_base,
-    }
 }
 
 /// Bit of a page fault's error code: the access was a write (Intel SDM volume 3, section 4.7).
