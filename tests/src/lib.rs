@@ -185,15 +185,26 @@ pub const SUITES: &[Suite] = &[
 ];
 
 /// Suites that need virtual processors: they run on the vtx kernel, in a simulator that has VT-x.
-pub const VTX_SUITES: &[Suite] = &[Suite {
-    name: "vtx",
-    boots: Boots::RootTask("test-vtx"),
-    cases: include!("../guests/vtx/src/cases.rs"),
-    programs: &[],
-    files: &[],
-    limit: Duration::from_secs(600),
-    count_instructions: false,
-}];
+pub const VTX_SUITES: &[Suite] = &[
+    Suite {
+        name: "vtx",
+        boots: Boots::RootTask("test-vtx"),
+        cases: include!("../guests/vtx/src/cases.rs"),
+        programs: &[],
+        files: &[],
+        limit: Duration::from_secs(600),
+        count_instructions: false,
+    },
+    Suite {
+        name: "vm",
+        boots: Boots::System("tests/guests/vm/vm.system"),
+        cases: include!("../guests/vm/src/cases.rs"),
+        programs: &[],
+        files: &[("etc/text", "not a kernel\n")],
+        limit: Duration::from_secs(600),
+        count_instructions: false,
+    },
+];
 
 /// A system that fails as a whole, which is what is tested.
 #[derive(Clone, Copy, Debug)]
@@ -326,6 +337,14 @@ pub const EXECUTED: &[Executed] = &[
         log: "cannot run etc/text by `process`: the image is not a well-formed",
     },
     Executed {
+        name: "exec::a_virtual_machine_is_refused_where_there_are_no_virtual_processors",
+        line: "run vm guest say hello",
+        addition: None,
+        output: "",
+        status: 1,
+        log: "cannot run guest by `vm`: ",
+    },
+    Executed {
         name: "exec::a_command_that_there_is_not_is_not_found",
         line: "frobnicate",
         addition: None,
@@ -371,10 +390,10 @@ pub const EXECUTED: &[Executed] = &[
 
 /// The same on the kernel with virtual processors, in a simulator that has VT-x: slow, so few.
 pub const VTX_EXECUTED: &[Executed] = &[Executed {
-    name: "exec::the_system_runs_on_the_kernel_with_virtual_processors",
-    line: "run process hello a 'b c'",
+    name: "exec::a_virtual_machine_runs_in_the_system_that_users_boot",
+    line: "run vm guest say hello from a guest",
     addition: None,
-    output: "hello a b c\n",
+    output: "guest: up, with 16384 KiB of memory\nhello from a guest\n",
     status: 0,
     log: "xOS on seL4",
 }];

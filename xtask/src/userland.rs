@@ -64,6 +64,15 @@ pub fn add(tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
+/// Adds our own kernel for virtual machines.
+///
+/// # Errors
+/// When it is of no use.
+pub fn add_guest_kernel(tree: &mut Tree) -> Result<()> {
+    let path = "boot/guest".parse()?;
+    unless_there(tree.add_bytes(path, guest_kernel::IMAGE.to_vec()))
+}
+
 /// What is in the tree already stays.
 fn unless_there(added: Result<(), TreeError>) -> Result<()> {
     match added {

@@ -8,6 +8,8 @@ use crate::Start;
 /// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, or for
 /// small programs that it starts itself.
 pub const DEFAULT_MEMORY: u64 = 4 << 20;
+/// The factory of which the default is its own: a machine's memory is another matter than a program's.
+const MACHINES: &str = "vm";
 
 /// A command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -177,16 +179,20 @@ fn factory(words: &[String]) -> Result<Command, CommandError> {
 
 fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
     let mut words = words;
-    let mut memory = DEFAULT_MEMORY;
+    let mut memory = None;
     if let [flag, value, rest @ ..] = words
         && flag == "-m"
     {
-        memory = size(value)?;
+        memory = Some(size(value)?);
         words = rest;
     }
     let [factory, words @ ..] = words else {
         return Err(usage("run"));
     };
+    let memory = memory.unwrap_or(match factory == MACHINES {
+        true => 0,
+        false => DEFAULT_MEMORY,
+    });
     let variables = words.iter().take_while(|word| is_assignment(word)).count();
     let (environment, words) = words.split_at(variables);
     let [image, arguments @ ..] = words else {
@@ -347,6 +353,8 @@ mod tests {
     fn run_takes_a_size_and_variables() {
         let (start, _) = run("run -m 8M process LANG=C x2=a=b hello c=d");
         assert_eq!(start.memory, 8 << 20);
+        assert_eq!(run("run vm guest").0.memory, 0);
+        assert_eq!(run("run -m 8M vm guest").0.memory, 8 << 20);
         assert_eq!(start.environment, ["LANG=C", "x2=a=b"]);
         assert_eq!(start.arguments, ["c=d"]);
     }

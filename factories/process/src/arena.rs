@@ -198,6 +198,13 @@ impl Sequence {
         first
     }
 
+    /// Uses `count` slots of the parts node, in a row, for something else: the index of the first. `None` when
+    /// there are not so many.
+    pub fn reserve(&mut self, count: u32) -> Option<u32> {
+        let end = self.used.checked_add(count)?;
+        (end <= Self::in_parts(self.radix.into())).then(|| FIRST_FREE + self.take(count))
+    }
+
     /// Adds a node.
     pub fn add(&mut self, nodes: &mut Nodes, node: u32) {
         match self.nodes {
@@ -313,6 +320,16 @@ mod tests {
         slots.give_back(&mut nodes, |node| gone.push(node));
         assert_eq!(gone, [100, 101, 102]);
         assert_eq!(nodes.take_run(100), Some(100));
+    }
+
+    #[test]
+    fn slots_are_reserved_in_the_parts_node_alone() {
+        let mut slots = Sequence::new(4);
+        assert_eq!(slots.take(3), 0);
+        assert_eq!(slots.reserve(4), Some(FIRST_FREE + 3));
+        assert_eq!(slots.reserve(2), None);
+        assert_eq!(slots.reserve(1), Some(FIRST_FREE + 7));
+        assert_eq!(slots.left(), 0);
     }
 
     proptest! {

@@ -48,6 +48,7 @@ pub mod machine;
 pub mod model;
 pub mod pages;
 pub mod program;
+pub mod regions;
 mod supply;
 #[cfg(test)]
 mod tests;

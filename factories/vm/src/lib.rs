@@ -20,14 +20,20 @@
 //! | [`memory`] | its memory, with bounds |
 //! | [`loaders`] | kernels: Multiboot and Linux |
 //! | [`monitor`] | enters the guest and sleeps when it does |
+//! | [`factory`] | makes a machine in an IC of its own, which runs its own monitor |
+//! | [`plan`] | the steps of that |
+//! | [`start`] | what the monitor is told |
+//! | [`compose`] | carries the steps out |
 //! | `kernel` | the virtual processor, on kernels that have such |
 //!
-//! No system call is made here but in `kernel`, and no time passes: whoever runs a machine says what the time
+//! No system call is made here but in `kernel` and [`compose`], and no time passes: whoever runs a machine says what the time
 //! is.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod compose;
 pub mod devices;
+pub mod factory;
 pub mod hypercall;
 sel4::sel4_cfg_if! {
     if #[sel4_cfg(VTX)] {
@@ -38,6 +44,8 @@ pub mod loaders;
 pub mod machine;
 pub mod memory;
 pub mod monitor;
+pub mod plan;
 pub mod processor;
+pub mod start;
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,24 @@ pub enum End {
     },
 }
 
+impl End {
+    /// The exit code of a machine that ended like this: its own, or one that no machine should choose.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::PowerOff(code) => code.into(),
+            Self::Halted(_) => 128,
+            Self::Reset => 129,
+            Self::TripleFault(_) => 130,
+            Self::NoMemory { .. } => 131,
+            Self::RealMode(_) => 132,
+            Self::InvalidState(_) => 133,
+            Self::Unsupported { .. } => 134,
+            Self::Stopped => 135,
+        }
+    }
+}
+
 /// What a machine says to the world.
 pub trait World {
     /// Bytes for its console.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the factory tells a machine's monitor.
+
+use core::fmt::Write;
+
+use xos_protocol::start::SHARES;
+
+/// Where the monitor finds the kernel, and its module: nobody else maps anything there.
+pub const KERNEL: u64 = SHARES.end - (1 << 40);
+/// See [`KERNEL`].
+pub const MODULE: u64 = SHARES.end - (1 << 39);
+
+/// The environment variable with the numbers of [`Start`].
+pub const VARIABLE: &str = "XOS_VM";
+
+/// Sizes, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The guest's memory.
+    pub memory: u64,
+    /// The kernel.
+    pub kernel: u64,
+    /// Its module; 0 for none.
+    pub module: u64,
+}
+
+impl Start {
+    /// The environment that says this: ended by a NUL byte.
+    #[must_use]
+    pub fn environment(&self) -> heapless::String<96> {
+        let mut text = heapless::String::new();
+        let Self {
+            memory,
+            kernel,
+            module,
+        } = self;
+        // Three numbers of at most 20 digits.
+        let _ = write!(text, "{VARIABLE}={memory} {kernel} {module}\0");
+        text
+    }
+
+    /// Reads the value of the variable.
+    #[must_use]
+    pub fn read(value: &str) -> Option<Self> {
+        let mut numbers = value.split(' ').map(|number| number.parse().ok());
+        let mut next = || numbers.next().flatten();
+        let start = Self {
+            memory: next()?,
+            kernel: next()?,
+            module: next()?,
+        };
+        numbers.next().is_none().then_some(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_told_is_read(memory: u64, kernel: u64, module: u64) {
+            let start = Start { memory, kernel, module };
+            let text = start.environment();
+            let value = text.strip_prefix("XOS_VM=").unwrap().strip_suffix('\0').unwrap();
+            prop_assert_eq!(Start::read(value), Some(start));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            let _ = Start::read(&text);
+        }
+    }
+}

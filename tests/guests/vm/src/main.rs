@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs the cases, as a client of the vm factory.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use sel4::cap;
+use sel4_microkit::{Channel, NullHandler, panicking, protection_domain};
+use xos_client::{Console, Factory, Handle, Manager, Timer};
+use xos_protocol::contract::{KernelInterface, Memory};
+use xos_protocol::factory::Spec;
+use xos_protocol::manager::{Consent, Free, Open};
+use xos_protocol::slots::{domain, leaf};
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
+use xos_test_kit::{Case, Outcome, cases, check, check_eq};
+
+// Identifiers of the system description.
+const MANAGER: Channel = Channel::new(0);
+const CONSOLE: Channel = Channel::new(1);
+const TIMER: Channel = Channel::new(2);
+
+/// Root slots: the session on the factory, and the handles of machines.
+const SESSION: u32 = domain::FIRST_FREE_ROOT;
+const HANDLES: u32 = SESSION + 1;
+
+#[protection_domain(heap_size = 64 * 1024)]
+fn init() -> NullHandler {
+    panicking::set_hook(&|info| {
+        xos_test_kit::panicked(format_args!("{info}"), &mut Screen(String::new()));
+        power_off(false)
+    });
+    let cases: &[Case<()>] = include!("cases.rs");
+    let passed = xos_test_kit::run(cases, &mut (), &mut Screen(String::new()));
+    power_off(passed)
+}
+
+fn power_off(success: bool) -> ! {
+    let _ = Console::new(endpoint(CONSOLE)).flush();
+    let _ = manager().power_off(u32::from(!success));
+    loop {
+        // The simulator has ended; without one, the host sees a machine that hangs.
+        core::hint::spin_loop();
+    }
+}
+
+fn endpoint(channel: Channel) -> cap::Endpoint {
+    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + channel.index() as u64)
+}
+
+fn manager() -> Manager {
+    Manager::new(endpoint(MANAGER))
+}
+
+fn timer() -> Timer {
+    Timer::new(endpoint(TIMER))
+}
+
+/// The console, a line at a time: frames are not to be interrupted.
+struct Screen(String);
+
+impl fmt::Write for Screen {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.ends_with('\n') {
+            let console = Console::new(endpoint(CONSOLE));
+            console.write(self.0.as_bytes()).map_err(|_| fmt::Error)?;
+            self.0.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The factory. It may still be on its way to be registered.
+fn factory() -> Factory {
+    let open = Open {
+        name: Name::new("vm"),
+        slot: SESSION,
+        consent: Consent::default(),
+    };
+    loop {
+        match manager().open(&open) {
+            // There already, of a case before.
+            Ok(_) | Err(Error::BadSlot) => {
+                return Factory::new(cap::Endpoint::from_bits(leaf(SESSION)));
+            }
+            Err(_) => sel4::r#yield(),
+        }
+    }
+}
+
+/// A machine with its handle.
+struct Machine {
+    id: IcId,
+    handle: Handle,
+}
+
+/// Makes one, with its handle in the `number`th slot for handles.
+fn create(number: u32, image: &str, line: &str, memory: u64) -> Result<Machine> {
+    let slot = HANDLES + number;
+    let arguments = format!("{image}\0{line}\0");
+    let spec = Spec {
+        image,
+        arguments: &arguments,
+        memory,
+        ..Spec::default()
+    };
+    let id = factory().create(slot, &spec)?;
+    let handle = Handle::new(cap::Endpoint::from_bits(leaf(slot)));
+    Ok(Machine { id, handle })
+}
+
+/// Makes and starts one of the default size, with our own kernel.
+fn start(number: u32, line: &str) -> Result<Machine> {
+    let machine = create(number, "guest", line, 0)?;
+    machine.handle.start()?;
+    Ok(machine)
+}
+
+/// How a machine with this command line ends.
+fn run(line: &str) -> Result<ExitStatus> {
+    start(0, line)?.handle.wait()
+}
+
+fn a_machine_runs_a_kernel_and_its_exit_code_reaches_who_waits(_: &mut ()) -> Outcome {
+    check_eq!(run("info; say hello; off 7")?, ExitStatus::Code(7))?;
+    check_eq!(run("calls; faults; off 0")?, ExitStatus::Code(0))
+}
+
+fn its_contract_promises_a_second_stage_and_a_kernel_of_its_own(_: &mut ()) -> Outcome {
+    let contract = factory().describe()?;
+    check_eq!(
+        (contract.memory, contract.kernel_interface),
+        (Memory::SecondStage, KernelInterface::Own)
+    )
+}
+
+fn each_end_of_a_machine_has_a_code(_: &mut ()) -> Outcome {
+    for (line, code) in [
+        ("die halt", 128),
+        ("die reset", 129),
+        ("die triple", 130),
+        ("die at 0xfee01000", 131),
+        ("die at 0x40000000", 131),
+        ("die real", 132),
+    ] {
+        let status = run(line)?;
+        check!(status == ExitStatus::Code(code), "{line}: {status}")?;
+    }
+    Ok(())
+}
+
+fn what_is_no_kernel_or_too_small_is_refused_or_ends(_: &mut ()) -> Outcome {
+    let made = |image, memory| create(0, image, "", memory).map(|_| ());
+    check_eq!(made("nothing", 0), Err(Error::NoImage))?;
+    check_eq!(made("../bin/hello", 0), Err(Error::NoImage))?;
+    check_eq!(made("guest", 4 << 20), Err(Error::OverBudget))?;
+    let machine = create(0, "etc/text", "", 0)?;
+    machine.handle.start()?;
+    check_eq!(machine.handle.wait()?, ExitStatus::Code(125))
+}
+
+fn a_machine_has_the_memory_that_was_paid_for(_: &mut ()) -> Outcome {
+    // 2 MiB are its monitor's.
+    let machine = create(0, "guest", "pages 500; die at 0x600000", 8 << 20)?;
+    machine.handle.start()?;
+    check_eq!(machine.handle.wait()?, ExitStatus::Code(131))?;
+    let machine = create(0, "guest", "pages 500; die at 0x600000", 10 << 20)?;
+    machine.handle.start()?;
+    // There is memory: it prints that it is still there.
+    check_eq!(machine.handle.wait()?, ExitStatus::Code(1))
+}
+
+fn machines_run_at_the_same_time_and_sleep_while_they_wait(_: &mut ()) -> Outcome {
+    let begun = timer().now()?;
+    let machines = [
+        start(0, "tick 20; off 1")?,
+        start(1, "tick 20; off 2")?,
+        start(2, "spin 10; off 3")?,
+    ];
+    for (machine, code) in machines.iter().zip(1..) {
+        check_eq!(machine.handle.wait()?, ExitStatus::Code(code))?;
+    }
+    let took = timer().now()? - begun;
+    check!(took >= Duration::from_millis(200), "20 ticks took {took:?}")
+}
+
+fn a_machine_that_lets_nothing_through_holds_nobody_and_is_killed(_: &mut ()) -> Outcome {
+    let machine = start(1, "die spin")?;
+    for _ in 0..5 {
+        timer().sleep(Duration::from_millis(10))?;
+    }
+    check_eq!(run("say meanwhile; off 3")?, ExitStatus::Code(3))?;
+    machine.handle.kill()?;
+    check_eq!(machine.handle.wait()?, ExitStatus::Killed)
+}
+
+fn a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter(_: &mut ()) -> Outcome {
+    let machine = start(2, "tick 1000000")?;
+    timer().sleep(Duration::from_millis(20))?;
+    manager().destroy(machine.id)?;
+    let status = machine.handle.wait();
+    check!(
+        matches!(status, Ok(ExitStatus::Killed) | Err(Error::Gone)),
+        "{status:?}"
+    )
+}
+
+/// ICs when there is no machine: the boot domains.
+const BOOT_DOMAINS: u64 = 6;
+
+/// What the manager has left, once its reaper is done with all machines.
+fn free() -> Result<Free> {
+    for _ in 0..500 {
+        let free = manager().free()?;
+        if free.ics == BOOT_DOMAINS {
+            return Ok(free);
+        }
+        timer().sleep(Duration::from_millis(20))?;
+    }
+    manager().free()
+}
+
+fn machines_leave_nothing_behind(_: &mut ()) -> Outcome {
+    // The kernel's image stays for the next one.
+    run("off 0")?;
+    let before = free()?;
+    for line in ["off 0", "die triple", "pages 100; off 0"] {
+        run(line)?;
+    }
+    let machine = start(3, "die spin")?;
+    machine.handle.kill()?;
+    machine.handle.wait()?;
+    check_eq!(free()?, before)
+}
