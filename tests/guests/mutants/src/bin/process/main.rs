@@ -8,7 +8,7 @@ mod broken;
 mod stepping;
 
 use broken::Broken;
-use process_factory::factory::{FIRST_NODE, MAX_PROCESSES, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
+use process_factory::factory::{FIRST_NODE, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
 use process_factory::pages::Books;
@@ -32,6 +32,9 @@ const fn endpoint(id: u64) -> cap::Endpoint {
 }
 
 type Processes = ProcessFactory<'static, Stepping, SteppingPort>;
+/// Processes at a time: more than any case makes. There are many of these domains.
+const MAX_PROCESSES: usize = 512;
+
 type Server = FactoryServer<Broken, MAX_PROCESSES, SteppingPort>;
 
 /// In a static because of its size; taken once.
@@ -47,8 +50,8 @@ static SERVER: Mutex<Server> = {
     ))
 };
 
-/// There are many of these domains, and few processes at a time.
-static BOOKS: Mutex<Books<256, 64, 64>> = Mutex::new(Books::new());
+/// For as many, and a few of their nodes.
+static BOOKS: Mutex<Books<MAX_PROCESSES, 64, 64>> = Mutex::new(Books::new());
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
