@@ -157,7 +157,7 @@ pub fn a_factory_charges_nobody_who_has_not_asked_it(t: &mut Tester) -> Outcome 
         host: rogue.index,
         place: 2000,
         handle: 3000,
-        window: 0x7000_0000_0000,
+        window: WINDOW,
         pages: 2,
         memory: 0,
         parts_radix: 1,
@@ -183,75 +183,176 @@ pub fn a_factory_reaches_nothing_beyond_its_parts_nodes(t: &mut Tester) -> Outco
     Ok(())
 }
 
+/// Everything that changes something of the manager's.
+const OPS: [Op; 17] = [
+    Op::Suspend,
+    Op::Resume,
+    Op::Stat,
+    Op::Annotate,
+    Op::Grow,
+    Op::Connect,
+    Op::Share,
+    Op::Watch,
+    Op::Budget,
+    Op::Ended,
+    Op::CreateWithin,
+    Op::RegionResize,
+    Op::Unshare,
+    Op::Close,
+    Op::Make,
+    Op::Register,
+    Op::Destroy,
+];
+
+// Root slots of the rogue's, for what it asks for beside its victims.
+const PLACE_WITHIN: u32 = 2000;
+const PLACES_OF_REGION: [u32; 2] = [2001, 2002];
+const PLACE_OF_OBJECT: u32 = 2003;
+
 /// Does one kind of harm to the parts of an IC before every operation of the manager's, and checks that
 /// each is answered and that in the end nothing is missing.
 fn harmed(t: &mut Tester, harm: Harm) -> Outcome {
-    let rogue = t.open(ROGUE)?;
-    // Once for what is made once.
-    let warm = victim(t, rogue)?;
-    t.manager.destroy(warm.id)?;
-    t.slots.give(warm.slot);
-    for op in [
-        Op::Suspend,
-        Op::Resume,
-        Op::Stat,
-        Op::Annotate,
-        Op::Grow,
-        Op::Connect,
-        Op::Share,
-        Op::Watch,
-        Op::Budget,
-        Op::Ended,
-        Op::Destroy,
-    ] {
-        t.level(|t| {
-            let victim = victim(t, rogue)?;
-            tell(rogue, HARM, [victim.place.into(), harm as u64, 0, 0])?;
-            let id = victim.id.word();
+    let within = Consent {
+        within: true,
+        ..Consent::default()
+    };
+    let rogue = t.open_with(ROGUE, within)?;
+    for op in OPS {
+        // Once for what is made once.
+        attacked(t, rogue, op, harm)?;
+        t.level(|t| attacked(t, rogue, op, harm))?;
+    }
+    t.close(rogue);
+    check_eq!(t.run("hello", "")?, ExitStatus::Code(0))
+}
+
+fn attacked(t: &mut Tester, rogue: Session, op: Op, harm: Harm) -> Outcome {
+    let victim = victim(t, rogue)?;
+    let injure = |place: u32| tell(rogue, HARM, [place.into(), harm as u64, 0, 0]).map(|_| ());
+    injure(victim.place)?;
+    asked(t, rogue, op, &victim, &injure)?;
+    injure(victim.place)?;
+    match t.manager.destroy(victim.id) {
+        Ok(_) => {}
+        Err(Error::Gone) if op == Op::Destroy => {}
+        Err(error) => return Err(error.into()),
+    }
+    check_eq!(
+        t.manager.stat(Subject::Ic(victim.id)).err(),
+        Some(Error::Gone)
+    )?;
+    t.slots.give(victim.slot);
+    Ok(())
+}
+
+/// Has an operation done on an IC whose parts were harmed, or on something else of the rogue's that is
+/// harmed as well. What comes of it is not the point: it is answered.
+fn asked(
+    t: &mut Tester,
+    rogue: Session,
+    op: Op,
+    victim: &Victim,
+    injure: &impl Fn(u32) -> Result<(), Error>,
+) -> Outcome {
+    let id = victim.id.word();
+    let target = Subject::Ic(victim.id);
+    let region = |pages, place| RegionCreate {
+        payer: None,
+        pages,
+        large: false,
+        place,
+    };
+    let share = |region| Share {
+        region,
+        target,
+        address: SHARED_ADDRESS,
+        rights: Rights::RW,
+    };
+    let connect = Connect {
+        source: 0,
+        slot: 20,
+        target,
+    };
+    match op {
+        Op::Share => {
             let region = t.region(4096)?;
-            let share = Share {
-                region,
-                target: Subject::Ic(victim.id),
-                address: SHARED_ADDRESS,
-                rights: Rights::RW,
-            };
+            let _ = t.manager.share(&share(region));
+            injure(victim.place)?;
+            t.manager.region_destroy(region)?;
+        }
+        Op::Grow => {
             let grow = Grow {
                 id: victim.id,
                 pages: 2,
                 slot: 20,
             };
-            // What comes of it is not the point: it is answered.
-            let _ = match op {
-                Op::Share => t.manager.share(&share).map(|()| [0; 4]),
-                Op::Grow => ask(rogue, op, grow.words())?,
-                Op::Connect => {
-                    let connect = Connect {
-                        source: 0,
-                        slot: 20,
-                        target: Subject::Ic(victim.id),
-                    };
-                    ask(rogue, op, connect.words())?
-                }
-                _ => ask(rogue, op, [id, 0, 0, 0])?,
-            };
-            tell(rogue, HARM, [victim.place.into(), harm as u64, 0, 0])?;
-            match t.manager.destroy(victim.id) {
-                Ok(_) => {}
-                Err(Error::Gone) if op == Op::Destroy => {}
-                Err(error) => return Err(error.into()),
+            let _ = ask(rogue, op, grow.words())?;
+        }
+        Op::Connect => {
+            let _ = ask(rogue, op, connect.words())?;
+        }
+        Op::Close => {
+            if let Ok([session, ..]) = ask(rogue, Op::Connect, connect.words())? {
+                injure(victim.place)?;
+                ask(rogue, op, [session, 0, 0, 0])??;
             }
-            check_eq!(
-                t.manager.stat(Subject::Ic(victim.id)).err(),
-                Some(Error::Gone)
-            )?;
-            t.manager.region_destroy(region)?;
-            t.slots.give(victim.slot);
-            Ok(())
-        })?;
+        }
+        Op::CreateWithin => {
+            let slot = t.slot()?;
+            let within = CreateWithin {
+                host: rogue.index,
+                place: PLACE_WITHIN,
+                handle: slot,
+                window: WINDOW,
+                pages: 2,
+                memory: 8,
+                parts_radix: 5,
+                runs: false,
+            };
+            let [id, ..] = ask(rogue, op, within.words())??;
+            injure(PLACE_WITHIN)?;
+            t.manager.destroy(IcId::from_word(id))?;
+            t.slots.give(slot);
+        }
+        Op::RegionResize | Op::Unshare => {
+            let [first, second] = PLACES_OF_REGION;
+            let words = region(1, first).words();
+            let [made, ..] = ask(rogue, Op::RegionCreate, words)??;
+            injure(first)?;
+            if op == Op::RegionResize {
+                ask(rogue, op, [made, 40, second.into(), 0])??;
+                injure(second)?;
+            } else {
+                let shared = ask(rogue, Op::Share, share(RegionId::from_word(made)).words())?;
+                injure(victim.place)?;
+                if shared.is_ok() {
+                    ask(rogue, op, [made, target.word(), 0, 0])??;
+                }
+            }
+            ask(rogue, Op::RegionDestroy, [made, 0, 0, 0])??;
+        }
+        Op::Make => {
+            // Made once, and after that refused, for the slot is taken.
+            let _ = ask(rogue, op, [0, PLACE_OF_OBJECT.into(), 0, 0])?;
+        }
+        Op::Register => {
+            let register = Register {
+                name: Name::new("another of the rogue's"),
+                endpoint: 0,
+                kind: ServiceKind::Factory,
+                successor: Successor::None,
+            };
+            let _ = ask(rogue, op, register.words())?;
+        }
+        _ => {
+            let _ = ask(rogue, op, [id, 0, 0, 0])?;
+        }
     }
-    t.close(rogue);
-    check_eq!(t.run("hello", "")?, ExitStatus::Code(0))
+    Ok(())
 }
+
+/// Where an IC within this domain has its memory.
+const WINDOW: u64 = 0x7000_0000_0000;
 
 pub fn parts_that_were_deleted_are_reclaimed_by_every_operation(t: &mut Tester) -> Outcome {
     harmed(t, Harm::Delete)
