@@ -529,13 +529,17 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         reply: &mut Reply,
         deferred: &mut Deferred<'_>,
     ) -> Result<Outcome> {
-        match *self.state(place)? {
+        let state = *self.state(place)?;
+        let fault = faults::read(&request);
+        match state {
             State::Running | State::Suspended => {}
+            // Whatever is answered to a fault lets who made it go on, and it would only make it again.
+            _ if fault.is_some() && !self.is_within(place) => return Ok(Outcome::NoReply),
             // It stands still, so this is somebody else who has its capability: within one CSpace all do.
             State::Frozen | State::Ended(_) | State::Going(_) => return Err(Error::Gone),
             State::Ready => return Err(Error::BadState),
         }
-        if let Some(fault) = faults::read(&request) {
+        if let Some(fault) = fault {
             return Ok(
                 match self.with(place, |factory, ic| factory.fault(ic, &fault))? {
                     Fate::Retry => reply.ok(&[]),
@@ -564,11 +568,15 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         }
     }
 
+    /// Whether it is in its creator's CSpace, with all others there.
+    fn is_within(&mut self, place: u32) -> bool {
+        self.ics.get(place).is_some_and(|entry| entry.within)
+    }
+
     /// Whether a message with the badge of a handle comes from the IC itself: within one CSpace the two
     /// cannot be told apart by the badge.
     fn is_from_itself(&mut self, place: u32, request: &Request<'_>) -> bool {
-        self.ics.get(place).is_some_and(|entry| entry.within)
-            && HandleOp::from_label(request.label()).is_err()
+        self.is_within(place) && HandleOp::from_label(request.label()).is_err()
     }
 }
 

@@ -484,6 +484,21 @@ fn who_speaks_for_an_execution_that_has_ended_is_answered() {
 }
 
 #[test]
+fn a_fault_of_one_that_does_not_run_is_not_answered_and_so_not_repeated() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let id = running(&mut bench);
+    let fault = [1, 0x5000, 0, 6];
+    assert_eq!(ask(&mut bench, id, HandleOp::Kill), done());
+    let itself = Who::Itself(id.index());
+    assert_eq!(bench.call(itself, 5, &fault), Came::Nothing);
+    assert_eq!(
+        bench.call(itself, SelfOp::Exit.label(), &[0]),
+        refused(Error::Gone)
+    );
+}
+
+#[test]
 fn who_holds_a_handle_cannot_speak_for_the_ic() {
     let manager = FakeManager::default();
     let mut bench = bench(&manager);
