@@ -6,7 +6,7 @@
 //!   rax=.. rbx=.. rcx=.. rdx=..
 //!   ...
 //!   panicked at src/main.rs:3:5: message
-//! supervisor: NAME starts again, restart 1 of 5 within 60 s
+//! supervisor: NAME starts again, restart 1 of 11 in a row
 //! ```
 //! The first line is for programs, too: the host looks `rip` up in the domain's debug information.
 //! Everything below it comes from a program that has just shown that it is not to be trusted, so that
@@ -19,7 +19,7 @@ use sel4::UserContext;
 use xos_image::console::Frame;
 use xos_protocol::Fault;
 
-use crate::restart::{LIMIT, Verdict, WINDOW_SECONDS};
+use crate::restart::{LIMIT, Verdict};
 
 /// A crash, as the block of lines that reports it.
 #[derive(Clone, Debug)]
@@ -96,13 +96,17 @@ impl Display for Decision<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let name = self.name;
         match self.verdict {
-            Verdict::Restart { attempt } => writeln!(
+            Verdict::Restart { attempt, rest: 0 } => writeln!(
                 f,
-                "supervisor: {name} starts again, restart {attempt} of {LIMIT} within {WINDOW_SECONDS} s"
+                "supervisor: {name} starts again, restart {attempt} of {LIMIT} in a row"
+            ),
+            Verdict::Restart { attempt, rest } => writeln!(
+                f,
+                "supervisor: {name} starts again in {rest} s, restart {attempt} of {LIMIT} in a row; whoever calls it until then gets an error"
             ),
             Verdict::GiveUp => writeln!(
                 f,
-                "supervisor: {name} stays dead after {LIMIT} restarts within {WINDOW_SECONDS} s; whoever calls it gets an error"
+                "supervisor: {name} stays dead after {LIMIT} restarts in a row; whoever calls it gets an error"
             ),
         }
     }
@@ -222,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_decision_is_one_line_that_is_no_crash() {
-        for verdict in [Verdict::GiveUp, Verdict::Restart { attempt: 2 }] {
+        let restart = |rest| Verdict::Restart { attempt: 2, rest };
+        for verdict in [Verdict::GiveUp, restart(0), restart(4)] {
             let name = "serial";
             let text = Decision { name, verdict }.to_string();
             assert!(text.ends_with('\n') && text.lines().count() == 1);

@@ -4,12 +4,15 @@
 //! ```text
 //! running --fault--> answering --fault--> disposing --Disposed--> running
 //!                        |                                         ^  |
-//!                        +------- no manager ----------------------+  +-> undertaken
+//!                        +------- no manager ----------------------+  +-> resting --fault--> running
+//!                                                                     +-> undertaken
 //! ```
 //! *Answering*: the thread itself runs the reply stub, because only it can answer who called it last;
 //! that it is done shows as another fault. Then the root task answers everybody whose reply
 //! capability the domain had put aside. *Disposing*: the IC manager destroys what the domain's
-//! clients had through it. *Undertaken*: a domain that is not started again is built once more, but
+//! clients had through it. *Resting*: a domain that crashes again and again has to wait for a while;
+//! built once more, it runs a part of the stub that answers every caller with an error and faults when the
+//! time has come. *Undertaken*: a domain that is not started again is built once more, but
 //! runs the stub's undertaker, which answers every caller with an error.
 //!
 //! The supervisor must never wait for anybody. Whatever arrives is answered at once, and messages that
@@ -82,6 +85,8 @@ impl Event {
 pub enum Start {
     /// As its program.
     Program,
+    /// As one that rests until this time, in ticks, and says so then by a fault.
+    Resting(u64),
     /// As the undertaker of its program.
     Undertaker,
 }
@@ -142,6 +147,7 @@ enum State {
     Running,
     Answering(Start),
     Disposing(Start),
+    Resting,
     Undertaken,
     Dead,
 }
@@ -162,14 +168,13 @@ pub struct Supervisor {
     manager: Option<usize>,
     /// Domains in [`State::Disposing`] of which the manager has not yet been told.
     untold: VecDeque<usize>,
-    /// Length of the window of [`History`].
-    window: u64,
+    /// Ticks of a second.
+    second: u64,
 }
 
 impl Supervisor {
-    /// All `count` domains run. `window` is what [`WINDOW_SECONDS`](crate::restart::WINDOW_SECONDS)
-    /// are in ticks.
-    pub fn new(count: usize, manager: Option<usize>, window: u64) -> Self {
+    /// All `count` domains run. A second has so many ticks.
+    pub fn new(count: usize, manager: Option<usize>, second: u64) -> Self {
         let entry = Entry {
             state: State::Running,
             history: History::default(),
@@ -178,7 +183,7 @@ impl Supervisor {
             domains: alloc::vec![entry; count],
             manager,
             untold: VecDeque::with_capacity(count),
-            window,
+            second,
         }
     }
 
@@ -227,9 +232,12 @@ impl Supervisor {
                 ])
             }
             State::Running => {
-                let verdict = entry.history.crashed(now, self.window);
+                let verdict = entry.history.crashed(now, self.second);
                 entry.state = State::Answering(match verdict {
-                    Verdict::Restart { .. } => Start::Program,
+                    Verdict::Restart { rest: 0, .. } => Start::Program,
+                    Verdict::Restart { rest, .. } => {
+                        Start::Resting(now.saturating_add(rest.saturating_mul(self.second)))
+                    }
                     Verdict::GiveUp => Start::Undertaker,
                 });
                 actions([
@@ -248,6 +256,8 @@ impl Supervisor {
             State::Answering(start) => {
                 actions([Action::Drain { domain }, self.build(domain, start)])
             }
+            // Should somebody else hold its fault endpoint, it has rested less: it is that domain's own.
+            State::Resting => actions([self.build(domain, Start::Program)]),
             // Its CSpace was as built and its stub is ours, so this is not the stub's doing. Somebody
             // else holds its fault endpoint.
             State::Undertaken => {
@@ -277,6 +287,7 @@ impl Supervisor {
     fn build(&mut self, domain: usize, start: Start) -> Action {
         self.domains[domain].state = match start {
             Start::Program => State::Running,
+            Start::Resting(_) => State::Resting,
             Start::Undertaker => State::Undertaken,
         };
         Action::Build { domain, start }
@@ -290,7 +301,7 @@ fn actions<const N: usize>(list: [Action; N]) -> Actions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restart::LIMIT;
+    use crate::restart::{AT_ONCE, LIMIT};
     use proptest::prelude::*;
 
     const MANAGER: usize = 0;
@@ -311,7 +322,10 @@ mod tests {
     #[test]
     fn a_crash_is_reported_answered_disposed_of_and_undone_in_this_order() {
         let mut supervisor = with_manager();
-        let verdict = Some(Verdict::Restart { attempt: 1 });
+        let verdict = Some(Verdict::Restart {
+            attempt: 1,
+            rest: 0,
+        });
         let domain = DOMAIN;
         assert_eq!(
             supervisor.handle(FAULT, 0)[..],
@@ -349,18 +363,31 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_that_keeps_crashing_gets_an_undertaker() {
-        let mut supervisor = Supervisor::new(4, None, 1000);
+    fn a_domain_that_keeps_crashing_rests_and_gets_an_undertaker_in_the_end() {
+        let second = 1000;
+        let mut supervisor = Supervisor::new(4, None, second);
         let mut starts = Vec::new();
-        for now in 0..2 * (LIMIT as u64 + 1) {
+        for now in 0..4 * (LIMIT as u64 + 1) {
             for action in supervisor.handle(FAULT, now) {
                 if let Action::Build { start, .. } = action {
-                    starts.push(start);
+                    starts.push((now, start));
                 }
             }
         }
-        assert_eq!(starts[..LIMIT], [Start::Program; LIMIT]);
-        assert_eq!(starts[LIMIT..], [Start::Undertaker]);
+        let all: Vec<_> = starts.iter().map(|(_, start)| *start).collect();
+        let (at_once, later) = all.split_at(AT_ONCE as usize);
+        assert_eq!(at_once, [Start::Program; AT_ONCE as usize]);
+        // After each rest comes the program; the last one is nobody's.
+        let (last, rests) = later.split_last().unwrap();
+        assert_eq!(*last, Start::Undertaker);
+        assert_eq!(rests.len() as u32, 2 * (LIMIT - AT_ONCE));
+        for (n, pair) in rests.chunks(2).enumerate() {
+            let Start::Resting(until) = pair[0] else {
+                panic!("{pair:?}");
+            };
+            assert!(until >= second << n && until < (second << n) + second);
+            assert_eq!(pair[1], Start::Program);
+        }
     }
 
     #[test]
@@ -423,7 +450,7 @@ mod tests {
         ) {
             let manager = manager.then_some(MANAGER);
             let mut supervisor = Supervisor::new(4, manager, 10);
-            let mut drained = [false; 4];
+            let (mut drained, mut resting) = ([false; 4], [false; 4]);
             for (now, (kind, word)) in messages.into_iter().enumerate() {
                 let event = match kind {
                     0..4 => Event::of(Badge::new(Who::Itself(kind as u32 + 1)).unwrap().word(), word, word),
@@ -438,8 +465,13 @@ mod tests {
                 for action in actions {
                     match action {
                         Action::Drain { domain } => drained[domain] = true,
-                        Action::Build { domain, .. } =>
-                            prop_assert!(core::mem::take(&mut drained[domain])),
+                        Action::Build { domain, start } => {
+                            let rested = core::mem::replace(
+                                &mut resting[domain],
+                                matches!(start, Start::Resting(_)),
+                            );
+                            prop_assert!(core::mem::take(&mut drained[domain]) || rested);
+                        }
                         Action::PowerOff { .. } => prop_assert!(false),
                         _ => {}
                     }

@@ -17,6 +17,9 @@ use super::window::Window;
 /// RFLAGS of a new thread: what is always set, and interrupts enabled (Intel SDM volume 1, 3.4.3).
 const RFLAGS: u64 = 0x202;
 
+/// The priority of a domain that rests: that of apps, among which it takes its turns.
+const RESTING_PRIORITY: u64 = 100;
+
 /// Everything that building takes.
 pub struct Builder<'a> {
     pub plan: Plan,
@@ -67,7 +70,11 @@ impl Builder<'_> {
             .try_for_each(kernel::grant_io_ports)?;
 
         let tcb = cap_in::<cap_type::Tcb>(objects.tcb);
-        let priority = description.priority.into();
+        // Who rests looks at the clock again and again, and leaves the processor to all who have something to do.
+        let priority = match start {
+            Start::Resting(_) => u64::from(description.priority).min(RESTING_PRIORITY),
+            _ => description.priority.into(),
+        };
         tcb.tcb_configure_with_priority(
             CPtr::from_bits(node::FAULT),
             priority,
@@ -83,6 +90,7 @@ impl Builder<'_> {
             .doing("bind a notification", objects.notification)?;
         let mut registers = match start {
             Start::Program => program(description.entry),
+            Start::Resting(until) => stub::resting(until),
             Start::Undertaker => stub::undertaker(),
         };
         tcb.tcb_write_all_registers(false, &mut registers)

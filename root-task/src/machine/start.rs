@@ -11,7 +11,6 @@ use xos_protocol::supervisor::boot;
 use xos_root_task::memory::Untyped;
 use xos_root_task::objects::PAGE_BITS;
 use xos_root_task::plan::{Machine, Plan, PlanError};
-use xos_root_task::restart::WINDOW_SECONDS;
 use xos_root_task::supervise::{Start, Supervisor};
 
 use super::build::Builder;
@@ -112,9 +111,9 @@ pub fn start(bootinfo: &BootInfo) -> Result<Watch<'static>, StartError> {
 
     let count = builder.plan.domains.len();
     let manager = builder.image.system().manager();
-    let window = ticks_per_second(bootinfo).saturating_mul(WINDOW_SECONDS);
+    let second = ticks_per_second(bootinfo);
     Ok(Watch {
-        supervisor: Supervisor::new(count, manager, window),
+        supervisor: Supervisor::new(count, manager, second),
         builder,
     })
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The page that is mapped, read-only, in every domain: what a dead thread is made to run.
 //!
-//! Three entries. [`answer`] replies once and faults; the second, for the IC manager, sends through
-//! further reply capabilities before it faults; [`undertaker`] receives and replies for ever. All
+//! Four entries. [`answer`] replies once and faults; the second, for the IC manager, sends through
+//! further reply capabilities before it faults; [`resting`] answers whoever calls until a time has come,
+//! and faults; [`undertaker`] receives and replies for ever. All
 //! take everything from registers, touch no memory (the dead program's stack may be anywhere) and
 //! need nothing of the program's but capabilities in its CSpace.
 //!
@@ -11,6 +12,7 @@
 //! | RBX | CPtr of the endpoint; of the first reply capability |
 //! | R12 | the tag of the reply, which has no words |
 //! | R13 | how many reply capabilities |
+//! | R14 | the time, in ticks of the time-stamp counter |
 //!
 //! This is the one place beside the bindings that knows how the kernel is entered.
 
@@ -55,6 +57,32 @@ global_asm!(
     "jmp 3b",
     "4: ud2",
     "jmp 4b",
+    // Answer whoever calls, let others run, look at the clock.
+    "xos_stub_resting:",
+    "mov rax, {nb_recv}",
+    "mov rdi, rbx",
+    "mov rcx, rsp",
+    "lea rdx, [rip + 2f]",
+    "2: sysenter",
+    // Without a message there is no badge.
+    "test rdi, rdi",
+    "jz 3f",
+    "mov rax, {reply}",
+    "mov rsi, r12",
+    "mov rcx, rsp",
+    "lea rdx, [rip + 2f]",
+    "2: sysenter",
+    "3: mov rax, {let_run}",
+    "mov rcx, rsp",
+    "lea rdx, [rip + 2f]",
+    "2: sysenter",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "cmp rax, r14",
+    "jb xos_stub_resting",
+    "3: ud2",
+    "jmp 3b",
     // Receive.
     "xos_stub_undertaker:",
     "mov rax, {recv}",
@@ -77,12 +105,15 @@ global_asm!(
     next = const 1 << NODE_BITS,
     reply = const syscall_id::Reply,
     nb_send = const syscall_id::NBSend,
+    nb_recv = const syscall_id::NBRecv,
+    let_run = const syscall_id::Yield,
     recv = const syscall_id::Recv,
     reply_recv = const syscall_id::ReplyRecv,
 );
 
 unsafe extern "C" {
     static xos_stub: [u8; 0];
+    static xos_stub_resting: [u8; 0];
     static xos_stub_undertaker: [u8; 0];
 }
 
@@ -113,6 +144,13 @@ pub fn died() -> MessageInfo {
 /// Registers of a thread that answers its last caller.
 pub fn answer() -> UserContext {
     registers(address())
+}
+
+/// Registers of a thread that answers all callers until this time, and faults.
+pub fn resting(until: u64) -> UserContext {
+    let mut context = registers(&raw const xos_stub_resting as usize);
+    context.inner_mut().r14 = until;
+    context
 }
 
 /// Registers of a thread that answers all callers.

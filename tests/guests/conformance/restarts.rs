@@ -7,5 +7,5 @@ cases! {
     who_sleeps_when_the_timer_dies_gets_an_error_and_goes_on,
     who_reads_when_the_console_dies_gets_an_error_and_goes_on,
     domains_die_again_and_again_under_load_and_clients_go_on,
-    a_domain_that_keeps_dying_is_given_up_and_nobody_hangs,
+    a_domain_that_keeps_dying_is_not_there_at_once_and_nobody_hangs,
 }

@@ -14,7 +14,7 @@ cases! {
     a_server_that_died_starts_from_its_first_state,
     a_crash_leaves_other_servers_as_they_were,
     queued_callers_are_served_by_the_next_instance,
-    a_server_that_keeps_dying_is_given_up_and_its_callers_get_errors,
+    a_server_that_keeps_dying_rests_and_its_callers_get_errors,
     a_childs_fault_reaches_its_parent_alone,
     a_parent_can_start_its_child_again,
 }

@@ -119,7 +119,7 @@ fn domains_die_again_and_again_under_load_and_clients_go_on(judge: &mut Judge) -
     all_work(judge)
 }
 
-fn a_domain_that_keeps_dying_is_given_up_and_nobody_hangs(judge: &mut Judge) -> Outcome {
+fn a_domain_that_keeps_dying_is_not_there_at_once_and_nobody_hangs(judge: &mut Judge) -> Outcome {
     let mut restarts = 0;
     // The last time, nobody comes.
     while let Ok(old) = bring_down(judge, "thread") {

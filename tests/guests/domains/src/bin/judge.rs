@@ -192,7 +192,7 @@ fn queued_callers_are_served_by_the_next_instance(_: &mut Context) -> Outcome {
     check_eq!(read(Note::AnswerB), got(0, 1))
 }
 
-fn a_server_that_keeps_dying_is_given_up_and_its_callers_get_errors(_: &mut Context) -> Outcome {
+fn a_server_that_keeps_dying_rests_and_its_callers_get_errors(_: &mut Context) -> Outcome {
     let starts = read(Note::Starts);
     for attempt in 0..12 {
         let (label, _) = ask(HOPELESS, Ask::Die, Deed::Panic as u64);
