@@ -14,6 +14,7 @@ use xos_protocol::{Error, Name, RegionId, Result, Subject};
 use crate::arena::Nodes;
 use crate::files::{Files, Path, is_program};
 use crate::kernel::{At, Kernel};
+use crate::layout::Layout;
 use crate::program::{Program, Segment};
 
 /// Images that the cache holds.
@@ -173,6 +174,14 @@ impl<'a> Images<'a> {
             tools.kernel.log(format_args!(
                 "{path} cannot be run: its code is larger than 16 MiB"
             ));
+            return Err(Error::BadImage);
+        }
+        // Before anything is made of it: otherwise an image of which no process can be would stay here.
+        let fits = Layout::new(&program, 0).and_then(|layout| layout.tables(&program, true));
+        if let Err(error) = fits {
+            tools
+                .kernel
+                .log(format_args!("{path} cannot be run: {error}"));
             return Err(Error::BadImage);
         }
         let index = self.free_index(tools)?;

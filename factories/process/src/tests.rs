@@ -524,6 +524,29 @@ fn what_is_no_program_is_refused() {
 }
 
 #[test]
+fn an_image_of_which_no_process_can_be_leaves_nothing_behind() {
+    // Well-formed, but with pages all over the address space.
+    let headers: Vec<_> = (0..10)
+        .map(|n| Header {
+            vaddr: TEXT.vaddr + (n << 40),
+            ..TEXT
+        })
+        .collect();
+    let file = image_of(&headers, ENTRY, 0x4000);
+    assert!(Program::parse(&file).is_ok());
+    let files = archive(&[("bin/far", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    assert_eq!(test.create(&spec("far")), Err(Error::BadImage));
+    let world = world.borrow();
+    assert_eq!(
+        (world.places(), world.regions(), world.budget),
+        (0, 0, 1 << 20)
+    );
+    assert!(world.log[0].starts_with("bin/far cannot be run: the image or the stack"));
+}
+
+#[test]
 fn specifications_out_of_range_are_refused() {
     let file = image(&[TEXT], ENTRY);
     let files = archive(&[("bin/hello", &file)]);
@@ -647,6 +670,31 @@ fn segments() -> impl Strategy<Value = Vec<Header>> {
     })
 }
 
+/// A program header that may be anything, and is often nearly right.
+fn hostile() -> impl Strategy<Value = Header> {
+    let word = || {
+        prop_oneof![
+            4 => Just(0u64),
+            4 => (0u64..8).prop_map(|n| n * PAGE),
+            2 => 0u64..0x4000,
+            1 => Just(u64::MAX),
+            1 => any::<u64>(),
+        ]
+    };
+    let kind = prop_oneof![8 => Just(abi::PT_LOAD), 1 => Just(abi::PT_TLS), 1 => 0u32..8];
+    (kind, 0u32..8, word(), word(), word(), word()).prop_map(
+        |(kind, flags, offset, vaddr, filesz, memsz)| Header {
+            kind,
+            flags,
+            offset,
+            // Those at the usual place are what can be loaded.
+            vaddr: TEXT.vaddr.wrapping_add(vaddr),
+            filesz,
+            memsz: memsz.max(if memsz % 3 == 0 { filesz } else { 0 }),
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -679,6 +727,39 @@ proptest! {
         let world = world.borrow();
         prop_assert_eq!((world.alive(), world.client), (0, 1 << 20));
         prop_assert!(world.places() <= 1);
+    }
+
+    #[test]
+    fn a_hostile_image_is_refused_and_changes_nothing_or_lives_and_leaves_nothing(
+        headers in proptest::collection::vec(hostile(), 0..20),
+        entry in prop_oneof![Just(ENTRY), any::<u64>()],
+        length in 0x800usize..0x4000,
+        damage in proptest::collection::vec((0usize..0x800, any::<u8>()), 0..3),
+    ) {
+        let mut file = image_of(&headers, entry, length.max(0x2000));
+        for (at, byte) in damage {
+            file[at] = byte;
+        }
+        file.truncate(length);
+        let files = archive(&[("bin/a", &file)]);
+        let world = World::new();
+        let mut test = Test::new(&world, &files);
+        match test.create(&Spec { memory: 4 << 20, ..spec("a") }) {
+            Ok(id) => {
+                test.ask(id, HandleOp::Start);
+                test.ends(id);
+                prop_assert!(world.borrow().regions() <= 1);
+            }
+            Err(error) => {
+                prop_assert!(matches!(error, Error::BadImage | Error::OverBudget), "{:?}", error);
+                if error == Error::BadImage {
+                    let world = world.borrow();
+                    prop_assert_eq!((world.places(), world.regions(), world.budget), (0, 0, 1 << 20));
+                    prop_assert!(world.log[0].starts_with("bin/a cannot be run: "));
+                }
+            }
+        }
+        prop_assert_eq!((world.borrow().alive(), world.borrow().client), (0, 1 << 20));
     }
 
     #[test]
