@@ -16,6 +16,9 @@
 //! Names are libsel4's, so that its manual serves. Use the `sel4` crate above it: this one checks
 //! nothing.
 //!
+//! With the feature `steps`, for tests, every system call is a [step](mod@steps) that somebody else may have the
+//! program stop at.
+//!
 //! The crate compiles and its data types work on the host, where tests use them. A system call
 //! there would be a privileged instruction and kills the process.
 
@@ -29,6 +32,7 @@ compile_error!("the bindings cover kernels for x86_64 only");
 mod arch;
 mod fault;
 mod ipc_buffer;
+pub mod steps;
 mod syscalls;
 
 pub use ipc_buffer::{

@@ -41,9 +41,17 @@ macro_rules! sysenter {
     };
 }
 
+/// With the feature `steps`, every system call is a step of the program.
+#[inline(always)]
+fn step() {
+    #[cfg(feature = "steps")]
+    crate::steps::step();
+}
+
 /// Sends a message and does not wait for one.
 #[inline(always)]
 pub(crate) fn send(number: isize, dest: seL4_Word, tag: seL4_Word, mrs: Registers) {
+    step();
     // SAFETY: the kernel checks its arguments and writes no memory of the caller but its IPC
     // buffer, which the compiler assumes changed.
     unsafe {
@@ -62,6 +70,7 @@ pub(crate) fn send(number: isize, dest: seL4_Word, tag: seL4_Word, mrs: Register
 /// Sends a message of no words.
 #[inline(always)]
 pub(crate) fn send_null(number: isize, dest: seL4_Word, tag: seL4_Word) {
+    step();
     // SAFETY: as in `send`.
     unsafe {
         sysenter!(
@@ -75,6 +84,7 @@ pub(crate) fn send_null(number: isize, dest: seL4_Word, tag: seL4_Word) {
 /// Waits for a message: its tag, badge and first words.
 #[inline(always)]
 pub(crate) fn recv(number: isize, src: seL4_Word) -> (seL4_Word, seL4_Word, Registers) {
+    step();
     let (tag, badge, mr0, mr1, mr2, mr3);
     // SAFETY: as in `send`.
     unsafe {
@@ -94,6 +104,17 @@ pub(crate) fn recv(number: isize, src: seL4_Word) -> (seL4_Word, seL4_Word, Regi
 /// Sends a message, then waits for one: its tag, badge and first words.
 #[inline(always)]
 pub(crate) fn send_recv(
+    number: isize,
+    dest: seL4_Word,
+    tag: seL4_Word,
+    mrs: Registers,
+) -> (seL4_Word, seL4_Word, Registers) {
+    step();
+    exchange(number, dest, tag, mrs)
+}
+
+#[inline(always)]
+fn exchange(
     number: isize,
     dest: seL4_Word,
     tag: seL4_Word,
@@ -119,6 +140,24 @@ pub(crate) fn send_recv(
 /// A system call without arguments or results.
 #[inline(always)]
 pub(crate) fn null(number: isize) {
+    step();
+    bare(number);
+}
+
+/// A call that is no step.
+#[cfg(feature = "steps")]
+pub(crate) fn call_unseen(dest: seL4_Word, tag: seL4_Word, mrs: Registers) {
+    exchange(crate::syscall_id::Call, dest, tag, mrs);
+}
+
+/// The same for `Yield`.
+#[cfg(feature = "steps")]
+pub(crate) fn yield_unseen() {
+    bare(crate::syscall_id::Yield);
+}
+
+#[inline(always)]
+fn bare(number: isize) {
     // SAFETY: as in `send`.
     unsafe {
         sysenter!(
