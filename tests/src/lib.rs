@@ -15,7 +15,13 @@
 //!
 //! To add a suite, add a line to [`SUITES`] or [`VTX_SUITES`]; its programs lie in `tests/guests/`.
 
+pub mod decoders;
+pub mod images;
+
 use std::time::Duration;
+
+/// A file of a system's tree, by its name and what makes it.
+pub type Made = (&'static str, fn() -> Vec<u8>);
 
 /// What a suite boots.
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +42,27 @@ pub struct Suite {
     pub name: &'static str,
     /// What it boots.
     pub boots: Boots,
-    /// Its cases, in the order in which they run.
-    pub cases: &'static [&'static str],
+    /// Lists of its cases, in the order in which they run.
+    pub cases: &'static [&'static [&'static str]],
     /// Programs of `tests/guests/` that the file tree of its system holds, `bin/NAME`, beside those of
     /// `apps/`.
     pub programs: &'static [&'static str],
     /// Files of that tree, and what is in them.
     pub files: &'static [(&'static str, &'static str)],
+    /// The same, of files that are no text: what makes them.
+    pub made: &'static [Made],
     /// How long the boot may take in all.
     pub limit: Duration,
-    /// Run with an exact virtual clock (slower, but every run is the same).
-    pub count_instructions: bool,
+    /// Run with an exact virtual clock (slower, but every run is the same), on which each instruction takes 2
+    /// to this power nanoseconds.
+    pub count_instructions: Option<u8>,
+}
+
+impl Suite {
+    /// Its cases, in the order in which they run.
+    pub fn cases(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.cases.iter().copied().flatten().copied()
+    }
 }
 
 /// Makes a file of cases a list of their names.
@@ -60,11 +76,12 @@ macro_rules! conformance {
         Suite {
             name: concat!("conformance_", $factory),
             boots: Boots::System("tests/guests/conformance/conformance.system"),
-            cases: include!("../guests/conformance/cases.rs"),
+            cases: &[include!("../guests/conformance/cases.rs")],
             programs: &["conformance-probe"],
             files: &[("etc/factory", $factory)],
+            made: &[],
             limit: Duration::from_secs(120),
-            count_instructions: false,
+            count_instructions: None,
         }
     };
 }
@@ -74,34 +91,41 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "bindings",
         boots: Boots::RootTask("test-bindings"),
-        cases: include!("../guests/bindings/src/cases.rs"),
+        cases: &[include!("../guests/bindings/src/cases.rs")],
         programs: &[],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(60),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "drivers",
         boots: Boots::System("tests/guests/drivers/drivers.system"),
-        cases: include!("../guests/drivers/src/cases.rs"),
+        cases: &[include!("../guests/drivers/src/cases.rs")],
         programs: &[],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(120),
-        count_instructions: true,
+        count_instructions: Some(0),
     },
     Suite {
         name: "links",
         boots: Boots::System("tests/guests/links/links.system"),
-        cases: include!("../guests/links/src/cases.rs"),
+        cases: &[include!("../guests/links/src/cases.rs")],
         programs: &["test-links-app", "test-lwc"],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(240),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "system",
         boots: Boots::System("tests/guests/system/system.system"),
-        cases: include!("../guests/system/src/cases.rs"),
+        cases: &[
+            include!("../guests/system/src/cases_inside.rs"),
+            include!("../guests/system/src/cases_messages.rs"),
+            include!("../guests/system/src/cases.rs"),
+        ],
         programs: &["test-probe"],
         // What is no program: text, nothing, and the beginning of what could be one.
         files: &[
@@ -112,8 +136,9 @@ pub const SUITES: &[Suite] = &[
                 "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
             ),
         ],
+        made: images::IMAGES,
         limit: Duration::from_secs(400),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "containers",
@@ -121,34 +146,37 @@ pub const SUITES: &[Suite] = &[
             "tests/guests/containers/containers.system",
             &[("tests/guests/containers/bundle", "box")],
         ),
-        cases: include!("../guests/containers/src/cases.rs"),
+        cases: &[include!("../guests/containers/src/cases.rs")],
         programs: &["stand-in"],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(120),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "supervision",
         boots: Boots::System("tests/guests/domains/supervision.system"),
-        cases: include!("../guests/domains/supervision.rs"),
+        cases: &[include!("../guests/domains/supervision.rs")],
         programs: &[],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(120),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "handover",
         boots: Boots::System("tests/guests/domains/handover.system"),
-        cases: include!("../guests/domains/handover.rs"),
+        cases: &[include!("../guests/domains/handover.rs")],
         programs: &[],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(60),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "virtines",
         boots: Boots::System("tests/guests/virtines/virtines.system"),
-        cases: include!("../guests/virtines/src/cases.rs"),
+        cases: &[include!("../guests/virtines/src/cases.rs")],
         programs: &["test-virtines-app", "test-virtine"],
         files: &[
             ("etc/text", "not a program\n"),
@@ -158,8 +186,9 @@ pub const SUITES: &[Suite] = &[
                 "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
             ),
         ],
+        made: &[],
         limit: Duration::from_secs(240),
-        count_instructions: false,
+        count_instructions: None,
     },
     // A line for each factory.
     conformance!("process"),
@@ -167,20 +196,33 @@ pub const SUITES: &[Suite] = &[
     Suite {
         name: "restarts",
         boots: Boots::System("tests/guests/conformance/restarts.system"),
-        cases: include!("../guests/conformance/restarts.rs"),
+        cases: &[include!("../guests/conformance/restarts.rs")],
         programs: &["conformance-probe"],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(120),
-        count_instructions: false,
+        count_instructions: None,
+    },
+    Suite {
+        name: "steps",
+        boots: Boots::System("tests/guests/steps/steps.system"),
+        cases: &[include!("../guests/steps/cases.rs")],
+        programs: &["conformance-probe"],
+        files: &[],
+        made: &[],
+        limit: Duration::from_secs(900),
+        // So that a minute, after which a domain is restarted again, is soon over.
+        count_instructions: Some(9),
     },
     Suite {
         name: "mutants",
         boots: Boots::System("tests/guests/mutants/mutants.system"),
-        cases: include!("../guests/mutants/cases.rs"),
+        cases: &[include!("../guests/mutants/cases.rs")],
         programs: &["conformance-probe"],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(480),
-        count_instructions: false,
+        count_instructions: None,
     },
 ];
 
@@ -189,20 +231,22 @@ pub const VTX_SUITES: &[Suite] = &[
     Suite {
         name: "vtx",
         boots: Boots::RootTask("test-vtx"),
-        cases: include!("../guests/vtx/src/cases.rs"),
+        cases: &[include!("../guests/vtx/src/cases.rs")],
         programs: &[],
         files: &[],
+        made: &[],
         limit: Duration::from_secs(600),
-        count_instructions: false,
+        count_instructions: None,
     },
     Suite {
         name: "vm",
         boots: Boots::System("tests/guests/vm/vm.system"),
-        cases: include!("../guests/vm/src/cases.rs"),
+        cases: &[include!("../guests/vm/src/cases.rs")],
         programs: &[],
         files: &[("etc/text", "not a kernel\n")],
+        made: &[],
         limit: Duration::from_secs(600),
-        count_instructions: false,
+        count_instructions: None,
     },
 ];
 
@@ -296,6 +340,15 @@ pub struct Executed {
 
 /// All of these.
 pub const EXECUTED: &[Executed] = &[
+    Executed {
+        name: "exec::what_the_supervisor_reports_is_no_output",
+        // A boot domain that is brought down, and a program after it: it has been started again.
+        line: "kill 4; sleep 500; run process hello again",
+        addition: None,
+        output: "hello again\n",
+        status: 0,
+        log: "crash: process_factory: ",
+    },
     Executed {
         name: "exec::a_commands_output_is_alone_and_its_status_is_the_programs",
         line: "run process NAME=value hello --exit 7 a 'b c'",
@@ -442,7 +495,7 @@ mod tests {
         let mut names = BTreeSet::new();
         for suite in SUITES.iter().chain(VTX_SUITES) {
             assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
-            for case in suite.cases {
+            for case in suite.cases() {
                 // What a frame carries of a name.
                 assert!(case.len() <= 64, "{case}");
                 assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");

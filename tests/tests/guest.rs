@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
+mod keys;
 mod linux;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     let suites = SUITES.iter().map(|suite| (suite, false));
     for (suite, vtx) in suites.chain(VTX_SUITES.iter().map(|suite| (suite, true))) {
         let boot = Arc::new(Boot::new(suite, vtx));
-        for case in suite.cases.iter().chain([&WHOLE]) {
+        for case in suite.cases().chain([WHOLE]) {
             let boot = Arc::clone(&boot);
             let name = format!("{}::{case}", suite.name);
             trials.push(Trial::test(name, move || {
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(page.name, run));
     }
+    trials.extend(keys::trials());
     trials.extend(linux::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -164,7 +166,7 @@ impl Boot {
                 let machine = image.boot(simulator);
                 suite::run(
                     machine,
-                    self.suite.cases,
+                    &Vec::from_iter(self.suite.cases()),
                     self.suite.limit,
                     &mut |case, verdict| {
                         report(case, verdict);
@@ -172,7 +174,7 @@ impl Boot {
                 );
             }
             Err(error) => {
-                for case in self.suite.cases {
+                for case in self.suite.cases() {
                     report(case, Err(format!("not run: see {WHOLE}")));
                 }
                 report(WHOLE, Err(error));
@@ -214,6 +216,9 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
             })
         })
         .collect::<Result<_>>()?;
+    let texts = suite.files.iter();
+    let texts = texts.map(|(name, text)| (*name, text.as_bytes().to_vec()));
+    let made = suite.made.iter().map(|(name, make)| (*name, make()));
     pack::system(
         builder,
         &Recipe {
@@ -221,12 +226,7 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
             description: &root.join(description),
             search: &[],
             additions: &additions,
-            texts: &Vec::from_iter(
-                suite
-                    .files
-                    .iter()
-                    .map(|(name, text)| (*name, (*text).to_owned())),
-            ),
+            files: &Vec::from_iter(texts.chain(made)),
             tests: suite.programs,
         },
     )
@@ -242,7 +242,7 @@ fn run_failing(failing: &Failing) -> Result<()> {
             description: &builder.workspace().root.join(failing.description),
             search: &[],
             additions: &[],
-            texts: &[],
+            files: &[],
             tests: &[],
         },
     )?;
@@ -282,7 +282,7 @@ fn pack_system(
     builder: &Builder,
     name: &str,
     additions: &[Addition],
-    texts: &[(&str, String)],
+    files: &[(&str, Vec<u8>)],
 ) -> Result<Image> {
     pack::system(
         builder,
@@ -291,7 +291,7 @@ fn pack_system(
             description: &builder.workspace().root.join("system.xml"),
             search: &[],
             additions,
-            texts,
+            files,
             tests: &[],
         },
     )
@@ -312,9 +312,9 @@ fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
         })
     });
     let additions = Vec::from_iter(addition.transpose()?);
-    let texts = [(EXEC_FILE, format!("{}\n", executed.line))];
+    let files = [(EXEC_FILE, format!("{}\n", executed.line).into_bytes())];
     let name = executed.name.replace("::", "-");
-    let image = pack_system(builder, &name, &additions, &texts)?;
+    let image = pack_system(builder, &name, &additions, &files)?;
     let _machine = Permit::take();
     let machine = image.boot(simulator)?;
     let (mut output, mut log) = (Vec::new(), Vec::new());
@@ -465,7 +465,7 @@ fn run_brought(brought: &Brought) -> Result<()> {
                 description: &root.join(description),
                 search: &[manifest],
                 additions: &[],
-                texts: &[],
+                files: &[],
                 tests: &[],
             },
         )?,

@@ -154,7 +154,7 @@ struct System {
 }
 
 impl System {
-    fn pack(&self, builder: &Builder, name: &str, texts: &[(&str, String)]) -> Result<Image> {
+    fn pack(&self, builder: &Builder, name: &str, files: &[(&str, Vec<u8>)]) -> Result<Image> {
         let default = root().join("system.xml");
         let description = self.system.as_ref().unwrap_or(&default);
         let (search, additions) = (&self.search_path, &self.add);
@@ -165,7 +165,7 @@ impl System {
                 description,
                 search,
                 additions,
-                texts,
+                files,
                 tests: &[],
             },
         )
@@ -332,7 +332,7 @@ fn run(options: &Run) -> Result<ExitCode> {
     let feed = options.expect.is_none();
     // Who sits at a terminal lives in a shell; lines that are fed are for the monitor.
     let login = (feed && tty::is_terminal() && options.system.system.is_none())
-        .then(|| (LOGIN_FILE, SHELLS.to_owned()));
+        .then(|| (LOGIN_FILE, SHELLS.as_bytes().to_vec()));
     let image = options.system.pack(&builder, "run", login.as_slice())?;
     // Of a system of the user's nobody knows whether it has a prompt, or a word to say.
     let boot = options
@@ -420,8 +420,8 @@ fn exec(options: &Exec, output: &mut dyn io::Write) -> Result<i32> {
         bail!("a command is one line without control characters");
     }
     let builder = options.machine.builder(Flavour::Release)?;
-    let texts = [(EXEC_FILE, format!("{}\n", options.line))];
-    let image = options.system.pack(&builder, "exec", &texts)?;
+    let files = [(EXEC_FILE, format!("{}\n", options.line).into_bytes())];
+    let image = options.system.pack(&builder, "exec", &files)?;
     progress("booting");
     let machine = image.boot(&*options.machine.simulator(Flavour::Release))?;
     let silence = options.machine.silence();
@@ -492,8 +492,8 @@ fn measure<T>(image: &Image, collect: impl Fn(xtask::sim::Machine) -> Result<T>)
         })?)
     };
     Ok((
-        run(true, "counting instructions")?,
-        run(false, "measuring time")?,
+        run(Some(0), "counting instructions")?,
+        run(None, "measuring time")?,
     ))
 }
 
@@ -516,7 +516,7 @@ fn bench_core(builder: &Builder, options: &Bench) -> Result<()> {
         description: &description,
         search: &[],
         additions: &[],
-        texts: &[],
+        files: &[],
         tests: bench::PROGRAMS,
     };
     let image = pack::system(builder, &recipe)?;
@@ -535,7 +535,7 @@ fn bench_posix(builder: &Builder, only: Option<&str>) -> Result<()> {
         description: &root().join("system.xml"),
         search: &[],
         additions: &posix::additions()?,
-        texts: &[(EXEC_FILE, posix::line(only) + "\n")],
+        files: &[(EXEC_FILE, (posix::line(only) + "\n").into_bytes())],
         tests: posix::PROGRAMS,
     };
     let image = pack::system(builder, &recipe)?;

@@ -62,8 +62,8 @@ pub struct Recipe<'a> {
     pub search: &'a [PathBuf],
     /// What the initial file tree holds beside the programs of `apps/`.
     pub additions: &'a [Addition],
-    /// Text files in it.
-    pub texts: &'a [(&'a str, String)],
+    /// Files in it, and what is in them.
+    pub files: &'a [(&'a str, Vec<u8>)],
     /// Programs of `tests/guests/` in it, `bin/NAME` like those of `apps/`.
     pub tests: &'a [&'a str],
 }
@@ -88,7 +88,7 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
         .memory_regions
         .iter()
         .any(|region| region.prefill_path.as_deref() == Some(TREE_FILE));
-    let adds = !(recipe.additions.is_empty() && recipe.texts.is_empty() && recipe.tests.is_empty());
+    let adds = !(recipe.additions.is_empty() && recipe.files.is_empty() && recipe.tests.is_empty());
     if adds && !uses_tree {
         bail!(
             "{} has no file tree to add to: no memory region has prefill_path=\"{TREE_FILE}\"",
@@ -97,8 +97,8 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
     }
     // All that can be wrong with the additions is said before anything is built.
     let mut tree = Tree::new();
-    for (guest, text) in recipe.texts {
-        tree.add_bytes(guest.parse()?, text.as_bytes().to_vec())?;
+    for (guest, bytes) in recipe.files {
+        tree.add_bytes(guest.parse()?, bytes.clone())?;
     }
     for addition in recipe.additions {
         for note in tree.add(addition)? {

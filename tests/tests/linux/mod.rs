@@ -210,7 +210,7 @@ fn run_in_guest(
         builder,
         name,
         additions,
-        &[(EXEC_FILE, format!("{line}\n"))],
+        &[(EXEC_FILE, format!("{line}\n").into_bytes())],
     )?;
     let _machine = Permit::take();
     let machine = image.boot(&Qemu::default())?;

@@ -17,9 +17,9 @@ pub struct Qemu {
     pub program: OsString,
     /// Main memory, MiB.
     pub memory: u32,
-    /// One instruction takes one nanosecond of virtual time: the time-stamp counter then counts
-    /// instructions, and a run repeats exactly.
-    pub count_instructions: bool,
+    /// Each instruction takes 2 to this power nanoseconds of virtual time: a run then repeats exactly, and
+    /// with 0 the time-stamp counter counts instructions.
+    pub count_instructions: Option<u8>,
     /// The host's processor instead of an emulated one, by KVM.
     pub kvm: bool,
 }
@@ -30,7 +30,7 @@ impl Default for Qemu {
             program: std::env::var_os(PROGRAM_VARIABLE)
                 .unwrap_or_else(|| "qemu-system-x86_64".into()),
             memory: 512,
-            count_instructions: false,
+            count_instructions: None,
             kvm: false,
         }
     }
@@ -67,10 +67,10 @@ impl Qemu {
                 "-device",
             ])
             .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04"));
-        if self.count_instructions {
+        if let Some(shift) = self.count_instructions {
             command.args([
                 "-icount",
-                "shift=0,sleep=off",
+                &format!("shift={shift},sleep=off"),
                 "-rtc",
                 "clock=vm,base=2026-01-01",
             ]);

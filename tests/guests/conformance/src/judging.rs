@@ -26,6 +26,8 @@ const EXAMINERS_MEMORY: u64 = 24 << 20;
 const EXAMINERS_ICS: u16 = 200;
 /// Longest that a case may take, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
+/// Turns that everything together takes at most while steps count.
+const MOST_TURNS: u32 = 200_000;
 /// Turns that all others get before something is done that the examiner wanted soon.
 const SOON: u32 = 50;
 /// Turns within which a server that was restarted has registered, and the manager's reaper is done.
@@ -40,6 +42,11 @@ pub struct Judge {
     nursery: Option<u32>,
     /// What is done when a factory's steps are to be counted, and no more.
     pub begin_or_end: fn(bool) -> Outcome,
+    /// Steps count, and somebody whom everybody else depends on may be standing still: nobody is asked for
+    /// anything.
+    pub counting: bool,
+    /// Whom the examiner's case is about, as far as it has said.
+    pub subject: IcId,
 }
 
 impl Judge {
@@ -55,6 +62,8 @@ impl Judge {
             slots: Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
             nursery: None,
             begin_or_end: |_| check!(false, "the factory under test is no mutant"),
+            counting: false,
+            subject: IcId::NONE,
         }
     }
 
@@ -232,13 +241,19 @@ impl Judge {
         let board = unsafe { Board::at(JUDGES_BOARD) };
         let start = self.now()?;
         let mut turn = 0_u32;
+        self.counting = false;
         loop {
             sel4::r#yield();
             turn = turn.wrapping_add(1);
+            self.subject = IcId::from_word(board.subject());
             meanwhile(self, id)?;
             if let Some((ask, argument)) = board.asked() {
                 self.fulfil(factory, ask, argument)?;
                 board.done();
+            }
+            if self.counting {
+                check!(turn < MOST_TURNS, "it hangs at a step")?;
+                continue;
             }
             if turn.is_multiple_of(16)
                 && !matches!(handle.stat(), Ok((state, _)) if state != IcState::Dead)
@@ -274,7 +289,10 @@ impl Judge {
                 self.manager.destroy(IcId::from_word(argument))?;
             }
             // Only where the factory under test is a mutant.
-            Ask::Begin | Ask::End => return (self.begin_or_end)(ask == Ask::Begin),
+            Ask::Begin | Ask::End => {
+                self.counting = ask == Ask::Begin;
+                return (self.begin_or_end)(self.counting);
+            }
         }
         Ok(())
     }

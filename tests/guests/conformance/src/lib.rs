@@ -35,6 +35,12 @@ pub const LIFE: &str = "a_life";
 pub const WHOLE_LIFE: &str = "a_whole_life";
 /// The same: the life of a clone, whose steps count, beside its snapshot.
 pub const CLONES_LIFE: &str = "a_clones_life";
+/// The same: everything that can be done with ICs, whose steps count, beside a sibling.
+pub const OPERATIONS: &str = "operations";
+/// The same when nobody dies.
+pub const WHOLE_OPERATIONS: &str = "whole_operations";
+/// The same: it uses the driver that is named in the factory's place, while others wait for it.
+pub const USE: &str = "use";
 /// The same: it blocks on the driver that is named in the factory's place.
 pub const BLOCKED: &str = "blocked";
 /// The same: it keeps all servers busy.
@@ -89,6 +95,7 @@ const TEXT: usize = 400;
 pub struct Board {
     request: AtomicU64,
     argument: AtomicU64,
+    subject: AtomicU64,
     length: AtomicU64,
     text: [AtomicU8; TEXT],
 }
@@ -116,6 +123,16 @@ impl Board {
         while self.request.load(SeqCst) != 0 {
             sel4::r#yield();
         }
+    }
+
+    /// Says whom the case is about.
+    pub fn tell(&self, subject: u64) {
+        self.subject.store(subject, SeqCst);
+    }
+
+    /// Whom it is about, if that was said.
+    pub fn subject(&self) -> u64 {
+        self.subject.load(SeqCst)
     }
 
     /// What is asked, if anything.

@@ -11,6 +11,8 @@ cases! {
     an_id_is_never_given_out_again,
     an_image_that_is_not_there_is_an_error_and_costs_nothing,
     an_image_that_is_no_program_is_an_error_and_costs_nothing,
+    hostile_images_are_errors_and_change_nothing,
+    strange_images_run_and_harm_nobody,
     a_slot_that_is_occupied_is_refused_and_nothing_is_made,
     more_than_the_payer_has_is_refused_and_nothing_is_made,
     a_process_that_uses_more_than_its_budget_faults_alone,

@@ -143,6 +143,8 @@ fn at_each_step(judge: &mut Judge, life: &str, victim: Victim) -> Outcome {
                 if let Some(id) = id {
                     judge.manager.destroy(id)?;
                 }
+                // It will never say that it is done.
+                judge.counting &= victim != Victim::Creator;
                 knob().deed.store(2, SeqCst);
             }
             Ok(())

@@ -3,6 +3,7 @@
 
 use xos_protocol::IcState;
 use xos_protocol::factory::When;
+use xos_protocol::ic::{Fault, FaultKind};
 use xos_test_kit::check_eq;
 
 use super::*;
@@ -154,6 +155,55 @@ pub fn an_image_that_is_no_program_is_an_error_and_costs_nothing(t: &mut Tester)
         })?;
     }
     Ok(())
+}
+
+macro_rules! images {
+    (refused: [$($refused:ident),* $(,)?], run: [$($run:ident),* $(,)?] $(,)?) => {
+        (
+            &[$(concat!("elf/", stringify!($refused))),*],
+            &[$(concat!("elf/", stringify!($run))),*],
+        )
+    };
+}
+
+/// Images that nobody's linker makes: those that are refused, and those that run.
+const IMAGES: (&[&str], &[&str]) = include!("../images.rs");
+
+pub fn hostile_images_are_errors_and_change_nothing(t: &mut Tester) -> Outcome {
+    for image in IMAGES.0 {
+        t.level(|t| {
+            let slot = t.slot()?;
+            let spec = Spec {
+                image,
+                memory: MEMORY,
+                ..Spec::default()
+            };
+            let made = t.processes.create(slot, &spec);
+            t.slots.give(slot);
+            check!(made == Err(Error::BadImage), "{image}: {made:?}")
+        })?;
+    }
+    check_eq!(t.run("hello", "")?, ExitStatus::Code(0))
+}
+
+pub fn strange_images_run_and_harm_nobody(t: &mut Tester) -> Outcome {
+    for image in IMAGES.1 {
+        let run = |t: &mut Tester| {
+            let status = t.run(image, "")?;
+            let illegal = matches!(
+                status,
+                ExitStatus::Fault(Fault {
+                    kind: FaultKind::Exception(6),
+                    ..
+                })
+            );
+            check!(illegal, "{image}: {status}")
+        };
+        // Once for what is made once: its pages are loaded.
+        run(t)?;
+        t.level(run)?;
+    }
+    check_eq!(t.run("hello", "")?, ExitStatus::Code(0))
 }
 
 pub fn a_slot_that_is_occupied_is_refused_and_nothing_is_made(t: &mut Tester) -> Outcome {

@@ -18,7 +18,7 @@ const LOADS: u32 = 400;
 
 /// Lets others run until something holds.
 #[track_caller]
-fn until(mut holds: impl FnMut() -> bool, what: &str) -> Outcome {
+pub fn until(mut holds: impl FnMut() -> bool, what: &str) -> Outcome {
     for _ in 0..20_000 {
         if holds() {
             return Ok(());
@@ -65,7 +65,7 @@ pub fn ics_end_with_their_creator(lab: &Lab) -> Outcome {
 }
 
 /// Forgets an IC without ending it.
-fn leave(ic: Specimen) {
+pub fn leave(ic: Specimen) {
     match ic {
         Specimen::Created(ic) => ic.leave(),
         Specimen::Within(thread) => drop(thread),
@@ -85,7 +85,7 @@ pub fn who_waits_for_an_ic_that_the_supervisor_destroys_is_told(lab: &Lab) -> Ou
 }
 
 /// Waits; somebody who was told that it is gone knows that it was killed.
-fn waited(ic: Specimen) -> Outcome<ExitStatus> {
+pub fn waited(ic: Specimen) -> Outcome<ExitStatus> {
     let ended: Result<ExitStatus> = ic.ic().wait();
     match ended {
         Err(error) if error.why == Why::Gone => Ok(ExitStatus::Killed),
@@ -209,7 +209,7 @@ pub fn blocked(server: &str) -> Outcome {
 }
 
 /// Refusals that say clearly that a server is not there.
-fn is_clear(why: Why) -> bool {
+pub fn is_clear(why: Why) -> bool {
     matches!(
         why,
         Why::ServerDied | Why::Gone | Why::NotFound | Why::BadState

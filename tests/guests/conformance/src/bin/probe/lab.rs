@@ -102,12 +102,22 @@ impl Lab {
 
     /// An IC that does this when it is started. If it is within this program, it is already.
     pub fn make(&self, task: Task) -> Outcome<Specimen> {
+        Ok(self.try_make(task)?)
+    }
+
+    /// The same, with the error as it is.
+    pub fn try_make(&self, task: Task) -> xos::Result<Specimen> {
         if self.within {
-            let thread =
-                xos::thread::spawn_by(&self.factory, DEFAULT_STACK, move || task.perform())?;
+            let task = move || task.perform();
+            let thread = xos::thread::spawn_by(&self.factory, DEFAULT_STACK, task)?;
             return Ok(Specimen::Within(thread));
         }
         Ok(Specimen::Created(self.factory.create(&spec(task))?))
+    }
+
+    /// Says whom this case is about: the judge may end it.
+    pub fn tell(&self, subject: IcId) {
+        board().tell(subject.word());
     }
 
     /// Has an IC do this, and tells how it ended.

@@ -8,6 +8,7 @@
 //! | `tasks` | what a probe does in one |
 //! | `claims` | for each value of the contract, the probes that it has to pass |
 //! | `life`, `clones`, `attacks`, `deaths` | what has to hold whatever the contract says |
+//! | `steps` | everything that can be done, while somebody dies at any step of it |
 #![no_std]
 #![no_main]
 
@@ -19,11 +20,13 @@ mod clones;
 mod deaths;
 mod lab;
 mod life;
+mod steps;
 mod tasks;
 
 use lab::Lab;
 use test_conformance::{
-    BLOCKED, Board, CLONES_LIFE, DO, EXAMINE, EXAMINERS_BOARD, LIFE, LOAD, WARM_UP, WHOLE_LIFE,
+    BLOCKED, Board, CLONES_LIFE, DO, EXAMINE, EXAMINERS_BOARD, LIFE, LOAD, OPERATIONS, USE,
+    WARM_UP, WHOLE_LIFE, WHOLE_OPERATIONS,
 };
 use xos_test_kit::{Failure, Outcome, check_eq};
 
@@ -73,6 +76,7 @@ fn examine(factory: &'static str, case: &str) -> Outcome {
         BLOCKED => return deaths::blocked(factory),
         LOAD => return deaths::load(),
         CLONES_LIFE => return clones::a_clones_life(&Lab::open(factory)?),
+        USE => return steps::use_driver(factory),
         _ => {}
     }
     let lab = Lab::open(factory)?;
@@ -81,6 +85,9 @@ fn examine(factory: &'static str, case: &str) -> Outcome {
     }
     if case == LIFE || case == WHOLE_LIFE {
         return deaths::a_life(&lab, case == WHOLE_LIFE);
+    }
+    if case == OPERATIONS || case == WHOLE_OPERATIONS {
+        return steps::operations(&lab, case == WHOLE_OPERATIONS);
     }
     match cases.iter().find(|(name, _)| *name == case) {
         Some((_, check)) => check(&lab),

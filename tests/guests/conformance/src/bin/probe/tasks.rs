@@ -70,6 +70,7 @@ tasks! {
     22 WRITE_AND_FAULT = write_and_fault;
     23 WHO = who;
     24 PREPARE_AND_STAND = prepare_and_stand;
+    25 STAY = stay;
 }
 
 impl Task {
@@ -231,6 +232,16 @@ fn spin(page: u64, _: u64) -> i32 {
         }
     }
     SURVIVED
+}
+
+/// The same, leaving the processor to everybody else.
+fn stay(page: u64, _: u64) -> i32 {
+    let (count, stop) = (word(page, 0), word(page, 1));
+    while stop.load(SeqCst) == 0 {
+        count.fetch_add(1, SeqCst);
+        xos::thread::yield_now();
+    }
+    0
 }
 
 /// A word of the program's own: what is in it says whose it is.
