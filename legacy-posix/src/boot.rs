@@ -12,6 +12,7 @@ use crate::pages::{PAGE, Pages};
 use crate::server::Server;
 use crate::server::exec::Start;
 use crate::server::glue::time;
+use crate::vfs::Time;
 use crate::vfs::archive::ArchiveError;
 use crate::{Errno, Result};
 
@@ -47,6 +48,16 @@ pub enum BootError {
     },
 }
 
+impl BootError {
+    /// What a shell's exit status would be.
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => 127,
+            _ => 126,
+        }
+    }
+}
+
 /// Of the frames, what files of the initial tree and `/tmp` may have: three quarters.
 const FILES: (usize, usize) = (3, 4);
 /// One of so many frames is for what waits in full-sized pipes, and one for sockets.
@@ -62,16 +73,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("USER", "root"),
 ];
 
-/// Starts a server.
-///
-/// # Errors
-/// [`BootError`].
-pub fn start<K: Kernel, P: Pages>(
-    mut kernel: K,
-    mut pages: P,
-    boot: Boot<'_>,
-) -> Result<Server<K, P>, BootError> {
-    let path = boot.program.first().cloned().ok_or(BootError::NoProgram)?;
+/// A server with an empty file tree and no process, and the time.
+pub(crate) fn bare<K: Kernel, P: Pages>(mut kernel: K, pages: P) -> (Server<K, P>, Time) {
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
         chunk.copy_from_slice(&kernel.random().to_le_bytes());
@@ -83,17 +86,31 @@ pub fn start<K: Kernel, P: Pages>(
         buffers: all / BUFFERS * PAGE,
         ..Limits::default()
     };
-    let mut files = Files::new(limits, seed, now);
-    files.load(&mut pages, boot.archive, now)?;
-    let table = files.create_table();
-    let place = files.create_place(files.root(), 0o022);
-    let mut server = Server::new(kernel, pages, files);
+    let files = Files::new(limits, seed, now);
+    (Server::new(kernel, pages, files), now)
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// [`BootError`].
+pub fn start<K: Kernel, P: Pages>(
+    kernel: K,
+    pages: P,
+    boot: Boot<'_>,
+) -> Result<Server<K, P>, BootError> {
+    let path = boot.program.first().cloned().ok_or(BootError::NoProgram)?;
+    let (mut server, now) = bare(kernel, pages);
+    let (files, pages) = (&mut server.files, &mut server.pages);
+    files.load(pages, boot.archive, now)?;
+    let table = server.files.create_table();
+    let place = server.files.create_place(server.files.root(), 0o022);
     let step = |what: &str| {
         let what = String::from(what);
         move |errno| BootError::Step { what, errno }
     };
     let thread = server
-        .make_init(table, place)
+        .make_root(table, place)
         .map_err(step("the first process cannot be made"))?;
     server
         .with_files(thread, |files, call| files.mount_system(call))
@@ -118,7 +135,7 @@ pub fn start<K: Kernel, P: Pages>(
             environment.push(alloc::format!("{name}={value}").into_bytes());
         }
     }
-    let (path, found) = find(&mut server, thread, path);
+    let (path, found) = find(&mut server, thread, path, DIRECTORIES);
     let start = Start {
         directory: linux::AT_FDCWD,
         path: path.clone(),
@@ -136,29 +153,33 @@ pub fn start<K: Kernel, P: Pages>(
     Ok(server)
 }
 
-/// Where a program is, which is looked for as a shell looks for commands.
-fn find<K: Kernel, P: Pages>(
+/// Where a shell looks for commands.
+pub(crate) const DIRECTORIES: &[u8] =
+    b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a program is, which is looked for as a shell looks for commands: in these directories, unless its
+/// name is a path.
+pub(crate) fn find<K: Kernel, P: Pages>(
     server: &mut Server<K, P>,
     thread: crate::ThreadId,
     name: Vec<u8>,
+    directories: &[u8],
 ) -> (Vec<u8>, Result<()>) {
     if name.contains(&b'/') {
         return (name, Ok(()));
     }
-    for directory in [
-        "/usr/local/bin/",
-        "/usr/sbin/",
-        "/usr/bin/",
-        "/sbin/",
-        "/bin/",
-    ] {
-        let path = [directory.as_bytes(), &name].concat();
+    let mut found = Errno::NOENT;
+    for directory in directories.split(|byte| *byte == b':') {
+        let path = [directory, b"/", &name].concat();
         let is_there = server.with_files(thread, |files, call| {
             files.faccessat2(call, linux::AT_FDCWD, &path, 1, 0)
         });
-        if is_there.is_ok() {
-            return (path, Ok(()));
+        match is_there {
+            Ok(()) => return (path, Ok(())),
+            // It is there, but not to be executed: there may be another one.
+            Err(Errno::ACCES) => found = Errno::ACCES,
+            Err(_) => {}
         }
     }
-    (name, Err(Errno::NOENT))
+    (name, Err(found))
 }

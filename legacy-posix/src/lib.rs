@@ -42,6 +42,7 @@
 //! | [`signal`] | what is pending, and what is done about it |
 //! | [`task`], [`server`] | processes and threads, and everything that happens to them |
 //! | [`elf`], [`boot`] | programs, and the first of them |
+//! | [`container`](mod@container) | a server whose processes are a container |
 //! | [`syscall`] | from a call's number to what does it |
 //! | [`kernel`], [`gate`] | what is needed of the machine; how a thread returns from a call |
 //! | [`vfs`] | what paths name, who may, file systems: tmpfs and `/proc` |
@@ -56,6 +57,7 @@ extern crate alloc;
 
 pub mod boot;
 pub mod buffer;
+pub mod container;
 pub mod credentials;
 pub mod elf;
 pub mod errno;

@@ -4,6 +4,8 @@
 //! `legacy-posix ADDRESS LENGTH PROGRAM [ARGUMENT...]`: serves a tree of processes whose first one
 //! runs PROGRAM, from the archive (tar) of so many bytes that is mapped at ADDRESS. The server ends when
 //! that process does, with its exit status.
+//!
+//! Without any argument it is the server of a container: whoever made it is asked what that is.
 #![no_std]
 #![no_main]
 
@@ -26,29 +28,97 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use legacy_posix::boot::{self, Boot, BootError};
+use legacy_posix::container::{Container, ITSELF, Report, shell_status};
 use legacy_posix::kernel::Execution;
 use legacy_posix::machine_api::LineEnds;
 use legacy_posix::mm::Access;
+use legacy_posix::PAGE;
 use legacy_posix::server::{Fault, Server};
+use sel4::cap::Endpoint;
 use sel4::{MessageInfo, Word};
+use xos::client::ContainerServer;
+use xos::protocol::Subject;
+use xos::protocol::container::{Command, Stream};
+use xos::protocol::slots::{ic, leaf};
+use xos_container::{Setup, Span};
 
 use crate::frames::Frames;
-use crate::helpers::{CONSOLE_BADGE, TIMER_BADGE};
+use crate::helpers::{COMMAND_BADGE, CONSOLE_BADGE, TIMER_BADGE};
 use crate::kernel::{Answer, Machine};
 
 /// What the server's own tables may take. Its pages cost nothing before they are used, but nobody else gets them.
 const HEAP: usize = 64 << 20;
 
+/// The part of a container's budget that its server's tables may take.
+const OWN_PART: usize = 8;
+
 xos::main!(main, heap = HEAP);
 
-/// The exit status for a program that is not there, as shells have it.
-const NOT_FOUND: i32 = 127;
 /// The name that the server is known by.
 const NAME: &str = "posix";
 /// Bit of x86's page-fault error code (Intel SDM volume 3, section 4.7): the access was a write.
 const WRITE: u64 = 1 << 1;
 
 fn main() -> Result<i32, String> {
+    match xos::args().next() {
+        None => contained(),
+        Some(_) => alone(),
+    }
+}
+
+/// What the name says to a person.
+fn text(error: xos::Error) -> String {
+    alloc::format!("{error}")
+}
+
+/// The server of a container: it has no name, its factory says what it is.
+fn contained() -> Result<i32, String> {
+    let factory = ContainerServer::new(Endpoint::from_bits(leaf(ic::ITSELF)));
+    let mut bytes = alloc::vec![0; xos_container::MAX_SETUP_BYTES];
+    let bytes = factory.describe(&mut bytes).map_err(|error| {
+        alloc::format!("the factory does not say what this container is: {error}")
+    })?;
+    let setup = Setup::read(bytes).map_err(|flaw| alloc::format!("{flaw}"))?;
+    let Span { address, bytes } = setup.root;
+    // SAFETY: the factory has had so many bytes mapped there, for as long as this program runs, and nobody
+    // can write to them.
+    let root = unsafe { core::slice::from_raw_parts(address as *const u8, bytes as usize) };
+    let endpoint = xos::service::endpoint().map_err(text)?;
+    let budget = xos::manager()
+        .budget(Subject::Myself)
+        .map_err(|error| alloc::format!("{error}"))?;
+    let own = budget.quota as usize * PAGE / OWN_PART;
+    let frames = Frames::new(own.min(HEAP)).map_err(text)?;
+    let machine = Machine::new(endpoint, frames.for_ics()).map_err(text)?;
+    let (mut server, mut container) = match Container::start(machine, frames, &setup, root) {
+        Ok(started) => started,
+        Err(error) => {
+            let line = alloc::format!("{error}\n");
+            let _ = factory.output(ITSELF, Stream::Error, line.as_bytes());
+            return Ok(error.status().into());
+        }
+    };
+    helpers::start_timer(endpoint).map_err(text)?;
+    helpers::start_commands(endpoint, factory).map_err(text)?;
+    let tell = |report: Report<'_>| {
+        // A factory that does not hear is no longer there.
+        let _ = match report {
+            Report::Output(of, stream, bytes) => factory.output(of, stream, bytes),
+            Report::Done(number, status) => factory.done(number, status),
+        };
+    };
+    Ok(serve(&mut server, endpoint, |server, command| {
+        if let Some(command) = command
+            && let Ok(command) = postcard::from_bytes::<Command<'_>>(command)
+        {
+            container.command(server, &command);
+        }
+        container.report(server, tell);
+    }))
+}
+
+/// The server of a shell or whatever else was started by name.
+fn alone() -> Result<i32, String> {
     let mut arguments = xos::args().skip(1);
     let mut number = || arguments.next().and_then(|text| text.parse::<usize>().ok());
     let (Some(address), Some(length)) = (number(), number()) else {
@@ -57,7 +127,6 @@ fn main() -> Result<i32, String> {
     let program: Vec<Vec<u8>> = arguments.map(|text| text.as_bytes().to_vec()).collect();
     let environment = xos::env().map(|(name, value)| alloc::format!("{name}={value}").into_bytes());
 
-    let text = |error: xos::Error| alloc::format!("{error}");
     let listener = xos::service::register(NAME).map_err(text)?;
     let endpoint = listener.endpoint();
     let frames = Frames::new(HEAP).map_err(text)?;
@@ -72,29 +141,33 @@ fn main() -> Result<i32, String> {
     };
     let mut server = match boot::start(machine, frames, boot) {
         Ok(server) => server,
-        Err(BootError::NotFound(name)) => {
-            xos::eprintln!("{}", BootError::NotFound(name));
-            return Ok(NOT_FOUND);
+        Err(error @ BootError::NotFound(_)) => {
+            xos::eprintln!("{error}");
+            return Ok(error.status().into());
         }
         Err(error) => return Err(alloc::format!("{error}")),
     };
-    helpers::start(endpoint).map_err(text)?;
-    Ok(serve(&mut server, endpoint))
+    helpers::start_timer(endpoint).map_err(text)?;
+    helpers::start_input(endpoint).map_err(text)?;
+    Ok(serve(&mut server, endpoint, |server, _| drain(server)))
 }
 
-/// Receives events until the first process has ended; gives its exit status as a shell has it.
-fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) -> i32 {
+/// Receives events until the first process has ended; gives its exit status as a shell has it. `tell` is
+/// called after each, to tell outside what came of it, and with what is wanted from outside.
+fn serve(
+    server: &mut Server<Machine, Frames>,
+    endpoint: Endpoint,
+    mut tell: impl FnMut(&mut Server<Machine, Frames>, Option<&[u8]>),
+) -> i32 {
     // How many words of these the one is sent whose message came last; `None` for no answer.
     let mut answer: Option<(usize, [Word; 3])> = None;
+    let mut command: Option<Vec<u8>> = None;
     loop {
-        drain(server);
+        tell(server, command.take().as_deref());
         if let Some(status) = server.ended {
             server.end_all();
-            drain(server);
-            return match status & 0x7f {
-                0 => status >> 8 & 0xff,
-                signal => 128 + signal,
-            };
+            tell(server, None);
+            return shell_status(status).into();
         }
         // Last of all: what else is done may change what becomes of the one whose fault it was.
         match server.kernel.end() {
@@ -114,8 +187,12 @@ fn serve(server: &mut Server<Machine, Frames>, endpoint: sel4::cap::Endpoint) ->
                 answer = Some((1, [server.kernel.until_alarm(), 0, 0]));
             }
             CONSOLE_BADGE => {
-                let bytes = helpers::input(&received);
+                let bytes = helpers::handed_in(&received);
                 server.input(&bytes);
+                answer = Some((1, [0; 3]));
+            }
+            COMMAND_BADGE => {
+                command = Some(helpers::handed_in(&received));
                 answer = Some((1, [0; 3]));
             }
             badge => {

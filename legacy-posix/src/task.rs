@@ -277,6 +277,8 @@ pub struct Tasks {
     pub executions: HashMap<Execution, ThreadId>,
     /// The system as a whole.
     pub system: System,
+    /// Threads that there may be, zombies included; nothing: [`MAX_THREADS`].
+    pub most: Option<usize>,
     last: u32,
 }
 
@@ -309,6 +311,13 @@ impl Tasks {
     pub fn number(&mut self) -> Result<ThreadId> {
         if self.threads.len() + self.processes.len() >= MAX_THREADS {
             return Err(Errno::AGAIN);
+        }
+        if let Some(most) = self.most {
+            let processes = self.processes.values();
+            let zombies = processes.filter(|process| process.threads.is_empty());
+            if self.threads.len() + zombies.count() >= most {
+                return Err(Errno::AGAIN);
+            }
         }
         loop {
             self.last += 1;

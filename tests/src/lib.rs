@@ -28,11 +28,19 @@ pub type Made = (&'static str, fn() -> Vec<u8>);
 pub enum Boots {
     /// A system description, its path from the workspace's folder.
     System(&'static str),
-    /// The same with containers in its file tree: the path of a bundle from the workspace's folder, and
-    /// the container's name.
-    SystemWith(&'static str, &'static [(&'static str, &'static str)]),
+    /// The same with containers in its file tree.
+    SystemWith(&'static str, &'static [Contained]),
     /// A program of the workspace as root task, without a system.
     RootTask(&'static str),
+}
+
+/// A container: where it comes from, and its name.
+#[derive(Clone, Copy, Debug)]
+pub enum Contained {
+    /// A bundle, its path from the workspace's folder.
+    Bundle(&'static str, &'static str),
+    /// Debian's busybox, with this `config.json`, its path from the workspace's folder.
+    Busybox(&'static str, &'static str),
 }
 
 /// One boot and what is learned from it.
@@ -144,13 +152,17 @@ pub const SUITES: &[Suite] = &[
         name: "containers",
         boots: Boots::SystemWith(
             "tests/guests/containers/containers.system",
-            &[("tests/guests/containers/bundle", "box")],
+            &[
+                Contained::Bundle("tests/guests/containers/bundle", "box"),
+                Contained::Busybox("tests/guests/containers/busybox.json", "busybox"),
+                Contained::Busybox("tests/guests/containers/locked.json", "locked"),
+            ],
         ),
         cases: &[include!("../guests/containers/src/cases.rs")],
         programs: &["stand-in"],
         files: &[],
         made: &[],
-        limit: Duration::from_secs(120),
+        limit: Duration::from_secs(400),
         count_instructions: None,
     },
     Suite {

@@ -15,8 +15,8 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
-    BROUGHT, Boots, Brought, EXECUTED, Executed, FAILING, Failing, LINES, PAGES, PRINTS, Page,
-    SUITES, Suite, TYPED, VTX_EXECUTED, VTX_SUITES,
+    BROUGHT, Boots, Brought, Contained, EXECUTED, Executed, FAILING, Failing, LINES, PAGES, PRINTS,
+    Page, SUITES, Suite, TYPED, VTX_EXECUTED, VTX_SUITES,
 };
 use xtask::exec;
 use xtask::guest::Builder;
@@ -27,6 +27,7 @@ use xtask::sim::qemu::Qemu;
 use xtask::sim::{Event, PowerOff, Simulator};
 use xtask::suite::{self, Verdict, WHOLE};
 use xtask::tree::Addition;
+use xtask::userland;
 
 /// Machines that run at the same time: each is busy with one core of the host.
 const MACHINES: usize = 2;
@@ -207,13 +208,21 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
         }
     };
     let root = &builder.workspace().root;
+    let scratch = tempfile::tempdir()?;
     let additions: Vec<_> = containers
         .iter()
-        .map(|(bundle, name)| {
-            Ok(Addition {
-                host: root.join(bundle),
-                guest: format!("containers/{name}").parse()?,
-            })
+        .map(|contained| {
+            let (host, name) = match contained {
+                Contained::Bundle(bundle, name) => (root.join(bundle), name),
+                Contained::Busybox(config, name) => {
+                    let config = fs::read_to_string(root.join(config))?;
+                    let bundle = scratch.path().join(name);
+                    userland::bundle(&bundle, &config)?;
+                    (bundle, name)
+                }
+            };
+            let guest = format!("containers/{name}").parse()?;
+            Ok(Addition { host, guest })
         })
         .collect::<Result<_>>()?;
     let texts = suite.files.iter();

@@ -4,6 +4,10 @@
 use crate::debian;
 use crate::tree::{Addition, GuestPath, Tree, TreeError};
 use anyhow::{Context, Result};
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 /// Programs of [`debian::PROGRAMS`], and where they are for a guest's programs.
@@ -47,13 +51,7 @@ pub fn add(tree: &mut Tree) -> Result<()> {
         let command = host.clone();
         unless_there(tree.add(&Addition { host, guest }).map(drop))?;
         if is_busybox {
-            // It knows its names itself.
-            let output = Command::new(&command)
-                .arg("--list-full")
-                .output()
-                .with_context(|| format!("cannot run {}", command.display()))?;
-            let names = String::from_utf8(output.stdout).context("busybox's names are no text")?;
-            for name in names.lines().filter(|name| *name != BUSYBOX) {
+            for name in names(&command)? {
                 unless_there(tree.add_link(name.parse()?, &format!("/{BUSYBOX}")))?;
             }
         }
@@ -71,6 +69,51 @@ pub fn add(tree: &mut Tree) -> Result<()> {
 pub fn add_guest_kernel(tree: &mut Tree) -> Result<()> {
     let path = "boot/guest".parse()?;
     unless_there(tree.add_bytes(path, guest_kernel::IMAGE.to_vec()))
+}
+
+/// The names that busybox has, which it knows itself: paths below the root.
+fn names(busybox: &Path) -> Result<Vec<String>> {
+    let output = Command::new(busybox)
+        .arg("--list-full")
+        .output()
+        .with_context(|| format!("cannot run {}", busybox.display()))?;
+    let names = String::from_utf8(output.stdout).context("busybox's names are no text")?;
+    Ok(names
+        .lines()
+        .filter(|name| *name != BUSYBOX)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Makes a folder an OCI bundle with Debian's busybox, under all its names, and this `config.json`.
+///
+/// # Errors
+/// When busybox cannot be had, or something cannot be written.
+pub fn bundle(folder: &Path, config: &str) -> Result<()> {
+    let root = folder.join("rootfs");
+    let host = debian::program("busybox")?;
+    let make = |path: &Path| match path.parent() {
+        Some(parent) => fs::create_dir_all(parent),
+        None => Ok(()),
+    };
+    let write = || -> io::Result<()> {
+        let program = root.join(BUSYBOX);
+        make(&program)?;
+        fs::copy(&host, &program)?;
+        for (path, text) in TEXTS {
+            make(&root.join(path))?;
+            fs::write(root.join(path), text)?;
+        }
+        fs::write(folder.join("config.json"), config)
+    };
+    write().with_context(|| format!("cannot make a bundle at {}", folder.display()))?;
+    for name in names(&host)? {
+        let path = root.join(name);
+        make(&path)
+            .and_then(|()| symlink(format!("/{BUSYBOX}"), &path))
+            .with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// What is in the tree already stays.

@@ -52,8 +52,14 @@ impl<P: Port> Container<P> {
     }
 
     /// [`Request::Log`].
-    pub fn log<'a>(&self, from: u64, wait: bool, buffer: &'a mut Buffer) -> Result<Log<'a>> {
-        let bytes = self.ask(&Request::Log { from, wait }, buffer)?;
+    pub fn log<'a>(
+        &self,
+        of: u32,
+        from: u64,
+        wait: bool,
+        buffer: &'a mut Buffer,
+    ) -> Result<Log<'a>> {
+        let bytes = self.ask(&Request::Log { from, wait, of }, buffer)?;
         postcard::from_bytes(bytes).map_err(|_| Error::Unknown)
     }
 
@@ -131,22 +137,27 @@ impl<P: Port> ContainerServer<P> {
 
     /// [`ServerOp::Next`].
     pub fn next<'a>(&self, buffer: &'a mut Buffer) -> Result<Command<'a>> {
+        let bytes = self.next_bytes(buffer)?;
+        postcard::from_bytes(bytes).map_err(|_| Error::Unknown)
+    }
+
+    /// The same, as it was sent.
+    pub fn next_bytes<'a>(&self, buffer: &'a mut Buffer) -> Result<&'a [u8]> {
         let mut message = [0; MAX_WORDS];
         let len = self.0.exchange(ServerOp::Next.label(), &mut message, 0)?;
         let given = wire::get_bytes(message[..len].get(1..).ok_or(Error::Unknown)?, buffer);
         let count = usize::try_from(message[0]).map_err(|_| Error::Unknown)?;
-        let given = given.get(..count).ok_or(Error::Unknown)?;
-        postcard::from_bytes(given).map_err(|_| Error::Unknown)
+        given.get(..count).ok_or(Error::Unknown)
     }
 
     /// [`ServerOp::Output`], in as many messages as it takes.
-    pub fn output(&self, stream: Stream, bytes: &[u8]) -> Result<()> {
+    pub fn output(&self, of: u32, stream: Stream, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(xos_protocol::container::MAX_BYTES) {
             let mut message = [0; MAX_WORDS];
-            message[..2].copy_from_slice(&[piece.len() as u64, stream as u64]);
-            let used = wire::put_bytes(&mut message[2..], piece)?;
+            message[..3].copy_from_slice(&[piece.len() as u64, stream as u64, of.into()]);
+            let used = wire::put_bytes(&mut message[3..], piece)?;
             self.0
-                .exchange(ServerOp::Output.label(), &mut message, 2 + used)?;
+                .exchange(ServerOp::Output.label(), &mut message, 3 + used)?;
         }
         Ok(())
     }

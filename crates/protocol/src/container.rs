@@ -22,8 +22,9 @@ ops! {
         /// Reply, when there is one: word 0 the bytes of a [`Command`], then the bytes, postcard. One call
         /// at a time.
         Next,
-        /// Word 0: bytes; word 1: [`Stream`]; then the bytes. They are kept as the container's log, the
-        /// last ones at least.
+        /// Word 0: bytes; word 1: [`Stream`]; word 2: the number of the [`Command::Exec`] whose program
+        /// wrote them, 0 for the container's own; then the bytes. They are kept as the container's log,
+        /// the last ones at least.
         Output,
         /// Word 0: the number of a [`Command::Exec`]; word 1: the status that it ended with, as a shell
         /// knows it.
@@ -31,8 +32,8 @@ ops! {
     }
 }
 
-/// Bytes that a message of these carries at most, behind two words.
-pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 16;
+/// Bytes that a message of these carries at most, behind three words.
+pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 24;
 
 /// Where output goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -66,8 +67,10 @@ pub enum Request<'a> {
     Log {
         /// Where to go on: [`Log::next`] of the reply before.
         from: u64,
-        /// Whether to wait for some when there is none yet. Not beyond the container's end.
+        /// Whether to wait for some when there is none yet. Not beyond the end of who writes it.
         wait: bool,
+        /// Whose: the number of a program that [`Exec`](Self::Exec) started, 0 for the container's own.
+        of: u32,
     },
     /// Runs a program in the container, beside its first process. Reply: word, its number.
     Exec {
@@ -101,7 +104,7 @@ pub struct Log<'a> {
     pub next: u64,
     /// Whether some that was before it has been dropped in the meantime.
     pub lost: bool,
-    /// Whether the container has ended, and there is nothing behind this.
+    /// Whether who writes it has ended, and there is nothing behind this.
     pub end: bool,
     /// Which stream this is of.
     pub stream: Stream,

@@ -23,7 +23,7 @@ use xos_server::factory::{Factory, Fate, Maker, Member};
 use xos_server::{Deferred, Outcome, Reply, Request};
 
 use crate::log::MAX_PIECE;
-use crate::record::{Record, encode};
+use crate::record::{Follower, Record, encode};
 use crate::roots::{Roots, Tools};
 use crate::state::{self, Status};
 
@@ -34,9 +34,11 @@ pub const DEFAULT_MEMORY: u64 = 16 << 20;
 /// Threads that a container may have when its description does not say.
 const DEFAULT_PIDS: u32 = 24;
 /// ICs and sessions of the server's own.
-const OWN_UNITS: u32 = 12;
+const OWN_UNITS: u32 = 32;
 /// The most that a specification can ask for.
 const MAX_UNITS: u32 = (1 << 12) - 1;
+/// Bytes of a server's stack, of which those cost something that it uses.
+const SERVER_STACK: u32 = 256 << 10;
 /// Radix of a server's CSpace: it holds the parts of all processes of the container.
 const SERVER_RADIX: u8 = 12;
 
@@ -159,7 +161,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 channels: spec.channels,
                 memory,
                 ics: pids.saturating_add(OWN_UNITS).min(MAX_UNITS) as u16,
-                stack: spec.stack,
+                stack: spec.stack.max(SERVER_STACK),
                 cspace_radix: SERVER_RADIX,
                 composes: true,
             },
@@ -221,13 +223,13 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
     /// Answers those who wait for output, if there is some for them, or never will be.
     fn tell_followers(record: &mut Record, deferred: &mut Deferred<'_>) {
         let followers = core::mem::take(&mut record.followers);
-        for (token, from) in followers {
+        for Follower { token, of, from } in followers {
             let mut reply = Reply::new();
-            if log_reply(record, from, &mut reply) {
+            if log_reply(record, of, from, &mut reply) {
                 deferred.answer(token, &reply);
             } else {
                 // It came from there.
-                let _ = record.followers.push((token, from));
+                let _ = record.followers.push(Follower { token, of, from });
             }
         }
     }
@@ -274,8 +276,8 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 Self::feed(record, deferred);
                 Ok(counted(reply, &[]))
             }
-            Asked::Log { from, wait } => {
-                if log_reply(record, from, reply) || !wait {
+            Asked::Log { from, wait, of } => {
+                if log_reply(record, of, from, reply) || !wait {
                     return Ok(Outcome::Reply);
                 }
                 if record.followers.is_full() {
@@ -283,7 +285,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 }
                 let token = deferred.keep()?;
                 // There is room: nothing comes back.
-                let _ = record.followers.push((token, from));
+                let _ = record.followers.push(Follower { token, of, from });
                 Ok(Outcome::Deferred)
             }
             Asked::Exec {
@@ -407,10 +409,11 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             }
             ServerOp::Output => {
                 let stream = Stream::from_word(request.word(1))?;
+                let of = u32::try_from(request.word(2)).map_err(|_| Error::Malformed)?;
                 let mut buffer = [0; MAX_BYTES];
-                let bytes = request.counted_bytes(2, request.word(0), &mut buffer)?;
+                let bytes = request.counted_bytes(3, request.word(0), &mut buffer)?;
                 let record = self.record(ic)?;
-                record.log.add(stream, bytes);
+                record.log.add(of, stream, bytes);
                 Self::tell_followers(record, deferred);
                 Ok(reply.ok(&[]))
             }
@@ -430,6 +433,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                     }
                     None => record.execs[position].status = Some(status),
                 }
+                Self::tell_followers(record, deferred);
                 Ok(reply.ok(&[]))
             }
         }
@@ -446,10 +450,10 @@ fn counted(reply: &mut Reply, bytes: &[u8]) -> Outcome {
     }
 }
 
-/// Puts output from a position on into a reply. Whether there is anything to tell.
-fn log_reply(record: &Record, from: u64, reply: &mut Reply) -> bool {
+/// Puts output of somebody's from a position on into a reply. Whether there is anything to tell.
+fn log_reply(record: &Record, of: u32, from: u64, reply: &mut Reply) -> bool {
     let mut buffer = [0; MAX_PIECE];
-    let piece = record.log.read(from, &mut buffer);
+    let piece = record.log.read(of, from, &mut buffer);
     let log = match piece {
         Some(piece) => Log {
             next: piece.next,
@@ -461,7 +465,7 @@ fn log_reply(record: &Record, from: u64, reply: &mut Reply) -> bool {
         None => Log {
             next: record.log.end(),
             lost: false,
-            end: record.status == Status::Stopped,
+            end: record.is_over(of),
             stream: Stream::Output,
             bytes: &[],
         },

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The end of a container's output: a ring of bytes, in pieces that know their stream.
+//! The end of a container's output: a ring of bytes, in pieces that know whose they are and of which stream.
 
 use xos_protocol::container::Stream;
 
-/// Bytes before each piece: its stream, its length.
-const HEADER: usize = 3;
+/// Bytes before each piece: its stream, its length, and the number of the program that wrote it.
+const HEADER: usize = 7;
 /// Bytes of a piece at most, so that one fits into a reply with what is said about it.
 pub const MAX_PIECE: usize = 768;
 
@@ -63,41 +63,49 @@ impl<const N: usize> Log<N> {
         self.end += 1;
     }
 
-    /// The length of the piece that begins at `at`, and its stream.
-    fn header(&self, at: u64) -> (usize, Stream) {
-        let length = u16::from_le_bytes([self.get(at + 1), self.get(at + 2)]);
-        let stream = match self.get(at) {
+    /// The piece that begins at `at`: its length, its stream, whose it is.
+    fn header(&self, at: u64) -> (usize, Stream, u32) {
+        let [stream, low, high, of @ ..]: [u8; HEADER] =
+            core::array::from_fn(|i| self.get(at + i as u64));
+        let stream = match stream {
             2 => Stream::Error,
             _ => Stream::Output,
         };
-        (length.into(), stream)
+        let length = u16::from_le_bytes([low, high]);
+        (length.into(), stream, u32::from_le_bytes(of))
     }
 
-    /// Adds output.
-    pub fn add(&mut self, stream: Stream, bytes: &[u8]) {
+    /// Adds output of a program, by its number.
+    pub fn add(&mut self, of: u32, stream: Stream, bytes: &[u8]) {
         for piece in bytes.chunks(MAX_PIECE) {
             let needed = (HEADER + piece.len()) as u64;
             while self.end + needed - self.begin > N as u64 {
                 self.begin += (HEADER + self.header(self.begin).0) as u64;
             }
             let [low, high] = (piece.len() as u16).to_le_bytes();
-            for byte in [stream as u8, low, high].iter().chain(piece) {
-                self.put(*byte);
+            let header = [stream as u8, low, high]
+                .into_iter()
+                .chain(of.to_le_bytes());
+            for byte in header.chain(piece.iter().copied()) {
+                self.put(byte);
             }
         }
     }
 
-    /// The first piece that begins at `from` or behind it, copied to `buffer`. A position that was never
-    /// given out leads to the piece behind it.
-    pub fn read(&self, from: u64, buffer: &mut [u8; MAX_PIECE]) -> Option<Piece> {
+    /// The first piece of a program that begins at `from` or behind it, copied to `buffer`. A position that
+    /// was never given out leads to the piece behind it.
+    pub fn read(&self, of: u32, from: u64, buffer: &mut [u8; MAX_PIECE]) -> Option<Piece> {
         let mut at = self.begin;
-        while at < from && at < self.end {
-            at += (HEADER + self.header(at).0) as u64;
-        }
-        if at >= self.end {
-            return None;
-        }
-        let (length, stream) = self.header(at);
+        let (length, stream) = loop {
+            if at >= self.end {
+                return None;
+            }
+            let (length, stream, whose) = self.header(at);
+            if at >= from && whose == of {
+                break (length, stream);
+            }
+            at += (HEADER + length) as u64;
+        };
         for (i, byte) in buffer.iter_mut().take(length).enumerate() {
             *byte = self.get(at + (HEADER + i) as u64);
         }
@@ -125,7 +133,7 @@ mod tests {
     fn all<const N: usize>(log: &Log<N>, mut from: u64) -> (Vec<(Stream, Vec<u8>)>, bool) {
         let mut buffer = [0; MAX_PIECE];
         let (mut pieces, mut lost) = (Vec::new(), false);
-        while let Some(piece) = log.read(from, &mut buffer) {
+        while let Some(piece) = log.read(0, from, &mut buffer) {
             assert!(piece.next > from);
             pieces.push((piece.stream, buffer[..piece.length].to_vec()));
             lost |= piece.lost;
@@ -137,8 +145,8 @@ mod tests {
     #[test]
     fn pieces_keep_their_order_and_their_streams() {
         let mut log = Log::<1024>::new();
-        log.add(Stream::Output, b"one");
-        log.add(Stream::Error, b"two");
+        log.add(0, Stream::Output, b"one");
+        log.add(0, Stream::Error, b"two");
         let expected = [
             (Stream::Output, b"one".to_vec()),
             (Stream::Error, b"two".to_vec()),
@@ -146,7 +154,7 @@ mod tests {
         assert_eq!(all(&log, 0), (expected.to_vec(), false));
         let end = log.end();
         assert_eq!(all(&log, end).0, []);
-        log.add(Stream::Output, b"three");
+        log.add(0, Stream::Output, b"three");
         assert_eq!(all(&log, end).0, [(Stream::Output, b"three".to_vec())]);
     }
 
@@ -154,11 +162,11 @@ mod tests {
     fn the_oldest_go_first_and_who_missed_them_is_told() {
         let mut log = Log::<1024>::new();
         for i in 0..10u8 {
-            log.add(Stream::Output, &[i; 200]);
+            log.add(0, Stream::Output, &[i; 190]);
         }
         let (pieces, lost) = all(&log, 0);
         assert!(lost);
-        assert_eq!(pieces.last().unwrap().1, [9; 200]);
+        assert_eq!(pieces.last().unwrap().1, [9; 190]);
         assert_eq!(pieces.len(), 5);
         // Who has read all of it has missed nothing.
         assert!(!all(&log, log.end()).1);
@@ -167,13 +175,28 @@ mod tests {
     #[test]
     fn what_is_longer_than_a_piece_comes_in_several() {
         let mut log = Log::<4096>::new();
-        log.add(Stream::Error, &[7; 2000]);
+        log.add(0, Stream::Error, &[7; 2000]);
         let lengths: Vec<_> = all(&log, 0)
             .0
             .iter()
             .map(|(_, bytes)| bytes.len())
             .collect();
         assert_eq!(lengths, [768, 768, 464]);
+    }
+
+    #[test]
+    fn who_reads_one_programs_output_sees_nobody_elses() {
+        let mut log = Log::<1024>::new();
+        let mut buffer = [0; MAX_PIECE];
+        for (of, text) in [(0, "own"), (7, "of another"), (0, "more")] {
+            log.add(of, Stream::Output, text.as_bytes());
+        }
+        let own = [b"own".to_vec(), b"more".to_vec()].map(|text| (Stream::Output, text));
+        assert_eq!(all(&log, 0).0, own);
+        let piece = log.read(7, 0, &mut buffer).unwrap();
+        assert_eq!(&buffer[..piece.length], b"of another");
+        assert_eq!(log.read(7, piece.next, &mut buffer), None);
+        assert_eq!(log.read(8, 0, &mut buffer), None);
     }
 
     proptest! {
@@ -185,7 +208,7 @@ mod tests {
             let mut log = Log::<1024>::new();
             let mut whole = Vec::new();
             for (error, bytes) in &pieces {
-                log.add(if *error { Stream::Error } else { Stream::Output }, bytes);
+                log.add(0, if *error { Stream::Error } else { Stream::Output }, bytes);
                 whole.extend_from_slice(bytes);
             }
             let kept: Vec<u8> = all(&log, 0).0.into_iter().flat_map(|(_, bytes)| bytes).collect();

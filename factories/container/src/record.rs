@@ -36,6 +36,17 @@ pub struct Exec {
     pub waiter: Option<Token>,
 }
 
+/// Somebody who waits for output.
+#[derive(Debug)]
+pub struct Follower {
+    /// Its call.
+    pub token: Token,
+    /// Whose output: the number of a program, 0 for the container's own.
+    pub of: u32,
+    /// From which position on.
+    pub from: u64,
+}
+
 /// A container.
 #[derive(Debug)]
 pub struct Record {
@@ -66,8 +77,8 @@ pub struct Record {
     commands: Deque<Encoded, MAX_COMMANDS>,
     /// Its server, when it waits for something to do.
     pub server: Option<Token>,
-    /// Who waits for output, and from which position on.
-    pub followers: Vec<(Token, u64), MAX_WAITERS>,
+    /// Who waits for output.
+    pub followers: Vec<Follower, MAX_WAITERS>,
     /// Who waits for its end.
     pub waiters: Vec<Token, MAX_WAITERS>,
     /// The programs that were started in it.
@@ -149,6 +160,12 @@ impl Record {
         self.execs.push(exec).map_err(|_| Error::TableFull)?;
         self.next_exec = self.next_exec.wrapping_add(1).max(1);
         Ok(number)
+    }
+
+    /// Whether the program of this number has ended; 0 is the container.
+    pub fn is_over(&self, number: u32) -> bool {
+        let runs = |exec: &Exec| exec.number == number && exec.status.is_none();
+        self.status == Status::Stopped || number != 0 && !self.execs.iter().any(runs)
     }
 
     /// Takes back the entry that was made last.

@@ -249,10 +249,14 @@ impl Test<'_> {
     }
 
     fn prints(&mut self, id: IcId, stream: Stream, text: &str) -> Came {
+        self.prints_of(id, 0, stream, text)
+    }
+
+    fn prints_of(&mut self, id: IcId, of: u32, stream: Stream, text: &str) -> Came {
         let mut words = [0; MAX_WORDS];
-        words[..2].copy_from_slice(&[text.len() as u64, stream as u64]);
-        let used = wire::put_bytes(&mut words[2..], text.as_bytes()).unwrap();
-        self.server(id, ServerOp::Output, &words[..2 + used])
+        words[..3].copy_from_slice(&[text.len() as u64, stream as u64, of.into()]);
+        let used = wire::put_bytes(&mut words[3..], text.as_bytes()).unwrap();
+        self.server(id, ServerOp::Output, &words[..3 + used])
     }
 
     fn exits(&mut self, id: IcId, code: u64) {
@@ -294,6 +298,7 @@ fn log<R>(words: &[u64], look: impl FnOnce(Log<'_>) -> R) -> R {
 const FROM_BEGIN: Request<'static> = Request::Log {
     from: 0,
     wait: false,
+    of: 0,
 };
 
 #[test]
@@ -539,6 +544,7 @@ fn output_is_kept_beyond_the_end() {
             &Request::Log {
                 from: next,
                 wait: true,
+                of: 0,
             },
         ))
         .unwrap();
@@ -551,6 +557,7 @@ fn output_is_kept_beyond_the_end() {
             &Request::Log {
                 from: next,
                 wait: true,
+                of: 0,
             },
         ))
         .unwrap();
@@ -565,6 +572,7 @@ fn who_waits_for_output_is_answered_when_there_is_some_or_never_will_be() {
         let wait = Request::Log {
             from: 0,
             wait: true,
+            of: 0,
         };
         let Came::Kept(slot) = test.holder(id, &wait) else {
             panic!("answered without output");
@@ -582,7 +590,8 @@ fn who_waits_for_output_is_answered_when_there_is_some_or_never_will_be() {
                 id,
                 &Request::Log {
                     from: next,
-                    wait: true
+                    wait: true,
+                    of: 0
                 }
             ),
             Came::Kept(_)
@@ -704,6 +713,46 @@ fn a_program_is_started_in_a_container_and_waited_for_once() {
 }
 
 #[test]
+fn output_of_a_program_that_was_started_in_a_container_is_its_own_and_ends_with_it() {
+    with(|mut test| {
+        let id = test.running("one");
+        let exec = Request::Exec {
+            arguments: "ls\0",
+            environment: "",
+            cwd: "",
+        };
+        let of = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
+        answer(test.server(id, ServerOp::Next, &[])).unwrap();
+        test.prints(id, Stream::Output, "the container's");
+        test.prints_of(id, of, Stream::Error, "the program's");
+        let (wait, from) = (true, 0);
+        let request = Request::Log { from, wait, of };
+        let words = answer(test.holder(id, &request)).unwrap();
+        let from = log(&words, |log| {
+            assert_eq!((log.bytes, log.end), (&b"the program's"[..], false));
+            log.next
+        });
+        // There is no more, until it has ended.
+        let request = Request::Log { from, wait, of };
+        assert!(matches!(test.holder(id, &request), Came::Kept(_)));
+        test.prints(id, Stream::Output, "more of the container's");
+        test.server(id, ServerOp::Done, &[of.into(), 0]);
+        log(&test.bench.answers()[0].1.clone().unwrap(), |log| {
+            assert!(log.end && log.bytes.is_empty());
+        });
+        // One that there never was has ended, too.
+        let request = Request::Log {
+            from: 0,
+            wait,
+            of: 99,
+        };
+        log(&answer(test.holder(id, &request)).unwrap(), |log| {
+            assert!(log.end)
+        });
+    });
+}
+
+#[test]
 fn programs_that_were_started_in_a_container_are_killed_with_it() {
     with(|mut test| {
         let id = test.running("one");
@@ -785,6 +834,7 @@ fn a_container_that_the_manager_takes_away_is_no_loss_to_who_waits() {
             Request::Log {
                 from: 0,
                 wait: true,
+                of: 0,
             },
         ] {
             assert!(matches!(test.holder(id, &request), Came::Kept(_)));

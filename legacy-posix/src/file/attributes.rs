@@ -8,7 +8,6 @@ use linux_raw_sys::general::{
 };
 
 use super::{Files, Object, OpenId, look, with};
-use crate::credentials::ALL_CAPABILITIES;
 use crate::vfs::data::SIZE_MAX;
 use crate::vfs::permission::{self, WRITE};
 use crate::vfs::tree::Target;
@@ -20,6 +19,11 @@ const ANONYMOUS: u64 = device_number(0, 0xfff);
 /// `f_type` of pipes and of sockets (`PIPEFS_MAGIC`, `ANON_INODE_FS_MAGIC`).
 const PIPE_MAGIC: u32 = 0x5049_5045;
 const ANONYMOUS_MAGIC: u32 = 0x0904_1934;
+
+/// Whether writing to a file of this kind changes the file system that it lies in.
+pub(super) const fn is_of_the_file_system(kind: Kind) -> bool {
+    matches!(kind, Kind::Regular | Kind::Directory | Kind::Link)
+}
 
 impl Files {
     pub(super) fn node_attributes(&self, call: &mut Call, node: Node) -> Result<Attributes> {
@@ -46,6 +50,7 @@ impl Files {
             Object::Pipe(pipe) => (S_IFIFO | 0o600, pipe.number()),
             Object::Socket(socket) => (S_IFSOCK | 0o777, socket.number()),
             Object::Terminal(_) | Object::Master(_) => (S_IFCHR | 0o620, 0),
+            Object::Null => (S_IFCHR | 0o666, 0),
             _ => (0o600, 0),
         };
         Ok(Attributes {
@@ -184,7 +189,7 @@ impl Files {
             real = Credentials {
                 fsuid: uid,
                 fsgid: gid,
-                capabilities: if uid == 0 { ALL_CAPABILITIES } else { 0 },
+                capabilities: if uid == 0 { who.permitted } else { 0 },
                 ..who.clone()
             };
             &real
@@ -205,10 +210,17 @@ impl Files {
         if mode == 0 {
             return Ok(());
         }
+        if mode & W_OK != 0
+            && let Target::Node(node) = target
+            && is_of_the_file_system(attributes.rights.kind())
+        {
+            self.vfs.check_writable(node)?;
+        }
         permission::check(judged, attributes.rights, mode)
     }
 
     fn change(&mut self, call: &mut Call, node: Node, change: &Change) -> Result<()> {
+        self.vfs.check_writable(node)?;
         with!(self, call, node.fs, |system, env| system
             .change(env, node.ino, change))
     }
@@ -394,6 +406,7 @@ impl Files {
             Kind::Directory => return Err(Errno::ISDIR),
             _ => return Err(Errno::INVAL),
         }
+        self.vfs.check_writable(node)?;
         permission::check(call.caller.credentials, rights, WRITE)?;
         self.truncate_node(call, node, size)
     }

@@ -16,10 +16,12 @@
 //! | [`share`] | (tables and places of processes for `clone`, `execve`, `exit`; mappings of files), `umask` |
 //! | [`open`] | `openat`, `close`, `dup`, `pipe2`, `eventfd2`, `socketpair` |
 //! | [`io`] | `read`, `write` and their kin, `lseek`, `sendfile`, `copy_file_range`, `getdents64` |
-//! | [`paths`] | `mkdirat`, `unlinkat`, `renameat2`, `linkat`, `symlinkat`, `readlinkat`, `chdir`, `mount` |
+//! | [`paths`] | `mkdirat`, `unlinkat`, `renameat2`, `linkat`, `symlinkat`, `readlinkat`, `chdir` |
+//! | [`mounts`] | `mount`, `umount2` |
 //! | [`attributes`] | `stat`, `statx`, `statfs`, `chmod`, `chown`, `utimensat`, `access`, `truncate`, `fallocate` |
 //! | [`control`] | `fcntl`, `ioctl`, `flock` |
 //! | [`poll`] | `poll`, `select`, epoll |
+//! | [`streams`] | (output of programs that the server reads itself) |
 //! | [`sockets`] | `sendto`, `recvfrom`, `shutdown` and their kin, for socket pairs |
 //! | [`abi`] | structures as Linux programs have them |
 //!
@@ -31,11 +33,13 @@ pub mod attributes;
 pub mod control;
 pub mod io;
 pub mod locks;
+pub mod mounts;
 pub mod open;
 pub mod paths;
 pub mod poll;
 pub mod share;
 pub mod sockets;
+pub mod streams;
 pub mod system;
 pub mod table;
 #[cfg(test)]
@@ -307,7 +311,8 @@ pub struct Files {
     /// Opens of FIFOs that wait for the other end.
     opening: HashMap<ThreadId, open::Opening>,
     limits: Limits,
-    terminals_system: u32,
+    /// Where the names of pseudo-terminals are; nothing: there can be none.
+    pub pseudo_terminals: Option<mounts::Terminals>,
 }
 
 /// Does something to a file system: `with!(files, call, index, |system, env| ...)`.

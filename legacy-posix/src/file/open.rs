@@ -10,6 +10,9 @@ use linux_raw_sys::general::{
 };
 use linux_raw_sys::net::{AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 
+use xos_container::MountFlags;
+
+use super::attributes::is_of_the_file_system;
 use super::{Files, Moved, Object, Open, OpenId, TableId, locks, look, with};
 use crate::pipe::PipeId;
 use crate::socket::Style;
@@ -318,6 +321,7 @@ impl Files {
             None if !create => return Err(Errno::NOENT),
             None => {
                 let parent = found.directory;
+                self.vfs.check_writable(parent)?;
                 let above = look!(self, call, |env| self.vfs.rights(env, parent))?;
                 permission::check(call.caller.credentials, above, WRITE | SEARCH)?;
                 let rights = self.new_rights(call, above, S_IFREG | mode & 0o7777);
@@ -337,6 +341,14 @@ impl Files {
         };
         let rights = look!(self, call, |env| self.vfs.rights(env, node))?;
         if !new {
+            let changes = writes || flags & O_TRUNC != 0;
+            if changes && flags & O_PATH == 0 && is_of_the_file_system(rights.kind()) {
+                // Linux tells of what can never be opened for writing first.
+                match rights.kind() {
+                    Kind::Directory if !unnamed => return Err(Errno::ISDIR),
+                    _ => self.vfs.check_writable(node)?,
+                }
+            }
             self.may_open(call, rights, flags, create, unnamed)?;
         }
         let close_on_exec = flags & O_CLOEXEC != 0;
@@ -373,6 +385,9 @@ impl Files {
                 let attributes = with!(self, call, node.fs, |system, env| {
                     system.attributes(env, node.ino)
                 })?;
+                if self.vfs.flags(node.fs).contains(MountFlags::NO_DEV) {
+                    return Err(Errno::ACCES);
+                }
                 self.open_device(call, attributes.rdev, flags)?
             }
             Kind::Block | Kind::Socket | Kind::Link => return Err(Errno::NXIO),
@@ -476,23 +491,22 @@ impl Files {
     }
 
     fn open_multiplexer(&mut self, call: &mut Call) -> Result<TerminalId> {
-        if self.terminals.pseudos() >= self.limits.objects || self.terminals_system == u32::MAX {
+        let place = self.pseudo_terminals.ok_or(Errno::NOSPC)?;
+        if self.terminals.pseudos() >= self.limits.objects {
             return Err(Errno::NOSPC);
         }
         let terminal = self.terminals.pseudo(&mut self.queues);
         let number = self.terminals.number(terminal).unwrap_or_default();
         let rights = Rights {
-            mode: Kind::Character.bits() | 0o620,
+            mode: Kind::Character.bits() | place.mode,
             uid: call.caller.credentials.fsuid,
-            gid: device::TTY_GROUP,
+            gid: place.group.unwrap_or(call.caller.credentials.fsgid),
         };
         let new = New::File(Kind::Character, self.terminals.device(terminal));
         let name = alloc::format!("{number}");
-        let root = self.vfs.root(self.terminals_system).ino;
-        let made = with!(self, call, self.terminals_system, |system, env| {
-            system
-                .find(env, root, b"pts")
-                .and_then(|pts| system.create(env, pts, name.as_bytes(), new, rights))
+        let Node { fs, ino } = place.directory;
+        let made = with!(self, call, fs, |system, env| {
+            system.create(env, ino, name.as_bytes(), new, rights)
         });
         if let Err(error) = made {
             self.terminals
@@ -506,11 +520,12 @@ impl Files {
         let number = self
             .terminals
             .close_master(&mut self.queues, &mut self.requests, terminal);
-        let Some(number) = number else { return };
-        let root = self.vfs.root(self.terminals_system).ino;
+        let (Some(number), Some(place)) = (number, self.pseudo_terminals) else {
+            return;
+        };
         // As the system itself, for which no process is known.
         let nobody = crate::Credentials::root();
-        let (system, mounts) = self.vfs.split(self.terminals_system);
+        let (system, mounts) = self.vfs.split(place.directory.fs);
         let env = &mut crate::vfs::Env {
             pages,
             processes: &device::NoProcesses,
@@ -521,9 +536,8 @@ impl Files {
             credentials: &nobody,
             now: Time::default(),
         };
-        if let Ok(pts) = system.find(env, root, b"pts") {
-            let _ = system.unlink(env, pts, alloc::format!("{number}").as_bytes());
-        }
+        let name = alloc::format!("{number}");
+        let _ = system.unlink(env, place.directory.ino, name.as_bytes());
     }
 
     /// Opens what a process has open without a file, by its name in `/proc`.
@@ -601,14 +615,14 @@ impl Files {
         Ok(Moved::Wait)
     }
 
-    fn create_pipe(&mut self) -> Result<PipeId> {
+    pub(super) fn create_pipe(&mut self) -> Result<PipeId> {
         if self.pipes.count() >= self.limits.objects {
             return Err(Errno::NFILE);
         }
         Ok(self.pipes.create(&mut self.queues))
     }
 
-    fn discard_pipe(&mut self, pages: &mut dyn Pages, pipe: PipeId) {
+    pub(super) fn discard_pipe(&mut self, pages: &mut dyn Pages, pipe: PipeId) {
         self.pipes.open(&mut self.queues, pipe, true, false);
         self.pipes.close(pages, &mut self.queues, pipe, true, false);
     }

@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Names: making, removing, moving and reading them; current directories and mounts.
+//! Names: making, removing, moving and reading them; current directories.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, CAP_DAC_READ_SEARCH, CAP_MKNOD, CAP_SYS_CHROOT,
-    MS_BIND, MS_MOVE, MS_REMOUNT, RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFDIR, S_IFLNK,
+    RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFDIR, S_IFLNK,
 };
 
 use super::{Files, Object, Open, OpenId, Place, look, with};
 use crate::vfs::permission::{self, SEARCH, WRITE};
-use crate::vfs::procfs::Procfs;
-use crate::vfs::tmpfs::Tmpfs;
 use crate::vfs::tree::{End, Found, Last, Target};
 use crate::vfs::{Call, Kind, Link, New, Node, PATH_MAX, Rights};
-use crate::{Errno, PAGE, Result};
-
-/// Mounts that there may be, so that they cannot fill the server's heap.
-const MOUNTS_MAX: usize = 256;
+use crate::{Errno, Result};
 
 impl Files {
     /// What a path means, or the descriptor itself if the path is empty and `empty` allows it.
@@ -83,6 +77,7 @@ impl Files {
         if found.target.is_some() {
             return Err(Errno::EXIST);
         }
+        self.vfs.check_writable(found.directory)?;
         let above = self.rights(call, found.directory)?;
         permission::check(call.caller.credentials, above, WRITE | SEARCH)?;
         Ok((found, above))
@@ -206,6 +201,9 @@ impl Files {
         if parent.fs != node.fs {
             return Err(Errno::XDEV);
         }
+        self.vfs.check_writable(parent)?;
+        // What cannot be changed gets no name by which it could.
+        self.vfs.check_writable(node).map_err(|_| Errno::XDEV)?;
         permission::check_link(call.caller.credentials, rights)?;
         let above = self.rights(call, parent)?;
         permission::check(call.caller.credentials, above, WRITE | SEARCH)?;
@@ -222,10 +220,11 @@ impl Files {
         let Target::Node(node) = found.target()? else {
             return Err(Errno::PERM);
         };
+        self.vfs.check_writable(found.directory)?;
         let above = self.rights(call, found.directory)?;
         let rights = self.rights(call, node)?;
         permission::check_removal(call.caller.credentials, above, rights)?;
-        if node.fs != found.directory.fs {
+        if node.fs != found.directory.fs || self.vfs.is_sealed(node) {
             return Err(Errno::BUSY);
         }
         Ok((node, rights))
@@ -335,6 +334,7 @@ impl Files {
             }
             Some(Target::Open(_)) => return Err(Errno::PERM),
             None => {
+                self.vfs.check_writable(goal.directory)?;
                 let above = self.rights(call, goal.directory)?;
                 permission::check(who, above, WRITE | SEARCH)?;
             }
@@ -486,100 +486,4 @@ impl Files {
             }
         }
     }
-
-    // ---- mounts ----
-
-    /// `mount`, of what has no device: `tmpfs` (options `size`, `nr_inodes`, `mode`) and `proc`.
-    ///
-    /// # Errors
-    /// Those of walking a path; `EPERM`, `ENOTDIR`; `ENODEV` for other types; `EINVAL` for bind mounts and
-    /// moves, and bad options.
-    pub fn mount(
-        &mut self,
-        call: &mut Call,
-        source: &[u8],
-        target: &[u8],
-        kind: &[u8],
-        flags: u32,
-        options: &[u8],
-    ) -> Result<()> {
-        self.administers(call)?;
-        let node = self.node(call, linux_raw_sys::general::AT_FDCWD, target, true, false)?;
-        if flags & MS_REMOUNT != 0 {
-            let is_root = self.vfs.root(node.fs) == node;
-            return if is_root { Ok(()) } else { Err(Errno::INVAL) };
-        }
-        if flags & (MS_BIND | MS_MOVE) != 0 {
-            return Err(Errno::INVAL);
-        }
-        if !self.rights(call, node)?.is_directory() {
-            return Err(Errno::NOTDIR);
-        }
-        if self.vfs.mounts.iter().count() >= MOUNTS_MAX {
-            return Err(Errno::NOSPC);
-        }
-        let system: Box<dyn crate::vfs::FileSystem> = match kind {
-            b"proc" => Box::new(Procfs),
-            b"tmpfs" | b"ramfs" => {
-                let mut rights = Rights {
-                    mode: S_IFDIR | 0o1777,
-                    uid: call.caller.credentials.fsuid,
-                    gid: call.caller.credentials.fsgid,
-                };
-                let all = call.pages.available().1;
-                let (mut frames, mut files) = (all / 2, self.limits.files / 4);
-                let text = core::str::from_utf8(options).map_err(|_| Errno::INVAL)?;
-                for option in text.split(',').filter(|option| !option.is_empty()) {
-                    let (name, value) = option.split_once('=').unwrap_or((option, ""));
-                    match name {
-                        "size" => frames = bytes(value, all)?.div_ceil(PAGE),
-                        "nr_inodes" => files = files.min(bytes(value, files)?.max(1)),
-                        "mode" => {
-                            let mode = u32::from_str_radix(value, 8);
-                            rights.mode = S_IFDIR | mode.map_err(|_| Errno::INVAL)? & 0o7777;
-                        }
-                        "uid" => rights.uid = value.parse().map_err(|_| Errno::INVAL)?,
-                        "gid" => rights.gid = value.parse().map_err(|_| Errno::INVAL)?,
-                        _ => {}
-                    }
-                }
-                Box::new(Tmpfs::new("tmpfs", rights, frames, files, call.now))
-            }
-            _ => return Err(Errno::NODEV),
-        };
-        let path = self.path_text(self.root(), node);
-        let text = |bytes: &[u8]| alloc::string::String::from_utf8_lossy(bytes).into_owned();
-        let source = if source.is_empty() { b"none" } else { source };
-        self.vfs
-            .mount(system, Some(node), &text(source), &text(&path));
-        Ok(())
-    }
-
-    /// `umount2`.
-    ///
-    /// # Errors
-    /// Those of walking a path; `EPERM`, `EBUSY`; `EINVAL` for what is no mount.
-    pub fn umount2(&mut self, call: &mut Call, target: &[u8]) -> Result<()> {
-        self.administers(call)?;
-        let node = self.node(call, linux_raw_sys::general::AT_FDCWD, target, true, false)?;
-        self.vfs.unmount(call.pages, node)
-    }
-}
-
-/// A number of bytes as `mount` options have it: with a suffix, or a part of `all` pages in percent.
-fn bytes(text: &str, all: usize) -> Result<usize> {
-    let split = text.len() - usize::from(!text.ends_with(|c: char| c.is_ascii_digit()));
-    let number: usize = text
-        .get(..split)
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(Errno::INVAL)?;
-    let factor = match text[split..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        "%" => return Ok((all.min(usize::MAX / PAGE / 100) * number.min(100) / 100) * PAGE),
-        _ => return Err(Errno::INVAL),
-    };
-    number.checked_mul(factor).ok_or(Errno::INVAL)
 }

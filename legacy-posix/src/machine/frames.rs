@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pool of frames: regions of the server's budget, which the manager maps in its address space one
-//! behind the other, so that a frame's number and its address are one.
+//! The pool of frames: regions of the server's budget, which the manager maps in its address space, a frame
+//! where its number says.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr;
 
 use legacy_posix::pages::Claim;
@@ -12,23 +13,28 @@ use xos::protocol::manager::{RegionCreate, Rights, Share};
 
 /// Where the first frame is mapped; nobody else puts anything there.
 const BASE: usize = 0x6000_0000_0000;
-/// Frames of a region.
-pub const STEP: u32 = 1024;
-/// Root slots of the nodes with the frames: one for 256.
+/// Frames of a node.
+const NODE: u32 = 256;
+/// Frames that one page table maps: regions begin at multiples, each with tables of its own.
+const TABLE: u32 = 512;
+/// Frames of a region at most. The first has one node: who needs little takes little.
+const STEP: u32 = 1024;
+/// Root slots of the nodes with the frames.
 pub const FIRST_PLACE: u32 = 1024;
-const PLACES_PER_STEP: u32 = STEP / 256;
-/// Regions at most: root slots end.
-const MAX_STEPS: u32 = (4096 - FIRST_PLACE) / PLACES_PER_STEP - 1;
+/// Numbers of frames end where root slots do.
+const END: u32 = (4096 - FIRST_PLACE) * NODE;
 /// Of the budget, one part of so many is left for ICs, and for what the manager takes for mapping frames.
 const FOR_ICS: u64 = 4;
 
 /// The pool.
 pub struct Frames {
-    /// How many hold each frame that was made.
+    /// How many hold each frame. Numbers between two regions are of no frame.
     holders: Vec<u32>,
     free: Vec<u32>,
     /// Frames that were made and never used: they are zero.
-    fresh: u32,
+    fresh: Vec<Range<u32>>,
+    /// Frames that were made.
+    made: u32,
     /// Frames that there may be.
     most: u32,
     /// Pages of the budget that are for ICs.
@@ -39,7 +45,7 @@ pub struct Frames {
 
 /// The capability of a frame: root slot of its node, and index.
 pub const fn place(page: Page) -> (u32, u32) {
-    (FIRST_PLACE + page.0 / 256, page.0 % 256)
+    (FIRST_PLACE + page.0 / NODE, page.0 % NODE)
 }
 
 impl Frames {
@@ -52,12 +58,13 @@ impl Frames {
         let left = budget.quota.saturating_sub(budget.spent);
         let left = left.saturating_sub((own / PAGE) as u64);
         let for_ics = left / FOR_ICS;
-        let most = (left - for_ics).min(u64::from(MAX_STEPS * STEP));
-        let most = most as u32 / STEP * STEP;
+        let most = (left - for_ics).min(u64::from(END - STEP));
+        let most = most as u32 / NODE * NODE;
         Ok(Self {
             holders: Vec::new(),
             free: Vec::new(),
-            fresh: 0,
+            fresh: Vec::new(),
+            made: 0,
             most,
             for_ics: for_ics as u32,
             claim: Claim::First,
@@ -81,58 +88,75 @@ impl Frames {
     }
 
     /// Frames that were made and are not in use.
-    fn made(&self) -> u32 {
-        self.holders.len() as u32 - self.fresh + self.free.len() as u32
+    fn unused(&self) -> u32 {
+        let fresh = self.fresh.iter().map(ExactSizeIterator::len).sum::<usize>();
+        (fresh + self.free.len()) as u32
     }
 
-    /// Makes more frames.
+    /// Makes more frames: about as many as there are.
     fn grow(&mut self) -> Result<()> {
-        let made = self.holders.len() as u32;
-        if made >= self.most {
-            return Err(Errno::NOMEM);
+        let first = (self.holders.len() as u32).next_multiple_of(TABLE);
+        let wanted = self.made.clamp(NODE, STEP).min(self.most - self.made);
+        let mut count = wanted / NODE * NODE;
+        while count != 0 && first + count <= END {
+            if Self::add(first, count).is_ok() {
+                self.holders.resize((first + count) as usize, 0);
+                self.fresh.push(first..first + count);
+                self.made += count;
+                return Ok(());
+            }
+            // There may be room for fewer.
+            count = count / 2 / NODE * NODE;
         }
+        Err(Errno::NOMEM)
+    }
+
+    /// Makes a region of frames, and maps it where their numbers say.
+    fn add(first: u32, pages: u32) -> xos::protocol::Result<()> {
         let manager = xos::manager();
-        let region = manager
-            .region_create(&RegionCreate {
-                payer: None,
-                pages: STEP,
-                large: false,
-                place: FIRST_PLACE + made / 256,
-            })
-            .map_err(|_| Errno::NOMEM)?;
+        let region = manager.region_create(&RegionCreate {
+            payer: None,
+            pages,
+            large: false,
+            place: FIRST_PLACE + first / NODE,
+        })?;
         let shared = manager.share(&Share {
             region,
             target: Subject::Myself,
-            address: Self::address(Page(made)) as u64,
+            address: Self::address(Page(first)) as u64,
             rights: Rights::RW,
         });
         if shared.is_err() {
             let _ = manager.region_destroy(region);
-            return Err(Errno::NOMEM);
         }
-        self.holders.resize((made + STEP) as usize, 0);
-        Ok(())
+        shared
     }
 
     /// A frame whose contents are anything, or zeroes: which.
     fn take(&mut self) -> Result<(Page, bool)> {
         // What is kept back is there, not promised: by then others may have used up the budget.
         let kept_back = self.claim.kept_back(self.most as usize) as u32;
-        while kept_back != 0 && self.made() <= kept_back {
+        while kept_back != 0 && self.unused() <= kept_back {
             self.grow()?;
         }
         let (number, zero) = match self.free.pop() {
             Some(number) => (number, false),
-            None => {
-                if self.fresh as usize == self.holders.len() {
-                    self.grow()?;
-                }
-                self.fresh += 1;
-                (self.fresh - 1, true)
-            }
+            None => (self.take_fresh()?, true),
         };
         self.holders[number as usize] = 1;
         Ok((Page(number), zero))
+    }
+
+    fn take_fresh(&mut self) -> Result<u32> {
+        loop {
+            match self.fresh.last_mut().map(Iterator::next) {
+                Some(Some(number)) => return Ok(number),
+                Some(None) => {
+                    self.fresh.pop();
+                }
+                None => self.grow()?,
+            }
+        }
     }
 }
 
@@ -199,7 +223,7 @@ impl Pages for Frames {
     }
 
     fn available(&self) -> (usize, usize) {
-        let left = self.most - self.fresh + self.free.len() as u32;
+        let left = self.most - self.made + self.unused();
         let kept_back = Claim::Any.kept_back(self.most as usize);
         (
             (left as usize).saturating_sub(kept_back),

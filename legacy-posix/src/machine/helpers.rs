@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Two threads that wait where the server must not: for the console, and for time. Each says what it has
+//! Threads that wait where the server must not: for time, for the console, for what a container's factory
+//! wants. Each says what it has
 //! waited for in a call to the server's endpoint, so that the server waits in one place.
 
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use core::time::Duration;
 use legacy_posix::machine_api::{MAX_NAP, NO_ALARM};
 use sel4::cap::{Endpoint, Notification};
 use sel4::{CapRights, MessageInfo, RecvWithMRs};
-use xos::client::{Console, Port};
+use xos::client::{Console, ContainerServer, Port};
 use xos::protocol::manager::Consent;
 use xos::protocol::wire::{self, MAX_WORDS};
 use xos::server::Space;
@@ -21,6 +22,9 @@ use crate::kernel::{CSPACE_RADIX, KIND_HELPER};
 pub const TIMER_BADGE: u64 = KIND_HELPER | 1;
 /// Badge of the thread that waits for input.
 pub const CONSOLE_BADGE: u64 = KIND_HELPER | 2;
+
+/// Badge of the thread that waits for commands.
+pub const COMMAND_BADGE: u64 = KIND_HELPER | 3;
 
 /// Signalled when there is something to wait for again.
 static ARMED: Mutex<Option<Notification>> = mutex(None);
@@ -49,14 +53,26 @@ fn badged(endpoint: Endpoint, badge: u64) -> xos::Result<Endpoint> {
     Ok(space.leaf(slot.number()))
 }
 
-/// Starts both.
-pub fn start(endpoint: Endpoint) -> xos::Result<()> {
+/// Starts the one that waits for time.
+pub fn start_timer(endpoint: Endpoint) -> xos::Result<()> {
     let notification = xos::sync::notification()?;
     *ARMED.lock() = Some(notification);
     let timer = badged(endpoint, TIMER_BADGE)?;
-    let input = badged(endpoint, CONSOLE_BADGE)?;
     core::mem::forget(thread::spawn(move || wait_for_time(timer, notification))?);
+    Ok(())
+}
+
+/// Starts the one that waits for the console.
+pub fn start_input(endpoint: Endpoint) -> xos::Result<()> {
+    let input = badged(endpoint, CONSOLE_BADGE)?;
     core::mem::forget(thread::spawn(move || wait_for_input(input))?);
+    Ok(())
+}
+
+/// Starts the one that waits for what a container's factory wants.
+pub fn start_commands(endpoint: Endpoint, factory: ContainerServer) -> xos::Result<()> {
+    let commands = badged(endpoint, COMMAND_BADGE)?;
+    core::mem::forget(thread::spawn(move || wait_for_commands(commands, factory))?);
     Ok(())
 }
 
@@ -87,24 +103,36 @@ fn wait_for_input(endpoint: Endpoint) {
         };
         let mut buffer = [0; 256];
         while let Ok(bytes) = Console::new(session.endpoint()).read(&mut buffer, true) {
-            let mut words = [0; MAX_WORDS];
-            words[0] = bytes.len() as u64;
-            let Ok(used) = wire::put_bytes(&mut words[1..], bytes) else {
-                continue;
-            };
-            let _ = endpoint.exchange(0, &mut words, 1 + used);
+            hand_in(endpoint, bytes);
         }
     }
 }
 
-/// The bytes in a message of the thread that waits for input.
-pub fn input(received: &RecvWithMRs) -> Vec<u8> {
+fn wait_for_commands(endpoint: Endpoint, factory: ContainerServer) {
+    let mut buffer = [0; wire::MAX_BYTES];
+    // Until there is nobody any more who would want anything.
+    while let Ok(bytes) = factory.next_bytes(&mut buffer) {
+        hand_in(endpoint, bytes);
+    }
+}
+
+/// Gives bytes to the server.
+fn hand_in(endpoint: Endpoint, bytes: &[u8]) {
+    let mut words = [0; MAX_WORDS];
+    words[0] = bytes.len() as u64;
+    if let Ok(used) = wire::put_bytes(&mut words[1..], bytes) {
+        let _ = endpoint.exchange(0, &mut words, 1 + used);
+    }
+}
+
+/// The bytes in a message of a thread that waits.
+pub fn handed_in(received: &RecvWithMRs) -> Vec<u8> {
     let mut words = [0; MAX_WORDS];
     let length = received.info.length().min(MAX_WORDS);
     sel4::with_ipc_buffer(|buffer| words[..length].copy_from_slice(&buffer.msg_regs()[..length]));
     words[..4].copy_from_slice(&received.msg);
     let mut bytes = [0; wire::MAX_BYTES];
-    let count = (words[0] as usize).min(256);
+    let count = words[0] as usize;
     let given = wire::get_bytes(&words[1..length.max(1)], &mut bytes);
     given[..count.min(given.len())].to_vec()
 }

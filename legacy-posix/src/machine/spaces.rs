@@ -10,6 +10,7 @@
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
+use core::ops::Range;
 
 use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::Execution;
@@ -45,9 +46,11 @@ const FAULTS_RADIX: u32 = 4;
 const FIRST_FAULT: u32 = 4;
 /// Pages of untyped memory that an IC begins with: paging structures of a small program.
 const FIRST_PAGES: u32 = 16;
-/// Pages that an IC may take at most. They are reserved from the start, so they are few: one that maps more
-/// than there is room for has what it maps exchanged.
-const MOST_PAGES: u32 = 96;
+/// Pages that an IC may take at most. They are reserved from the start, so they are few, and fewer of a small
+/// budget: an IC that maps more than there is room for has what it maps exchanged.
+const MOST_PAGES: Range<u32> = 32..96;
+/// Such a part of what pays for all, if that is more than the least and less than the most.
+const PART: u32 = 32;
 /// The same priority as apps and this server.
 const PRIORITY: u64 = 100;
 /// ICs that are kept.
@@ -122,13 +125,17 @@ pub struct Spaces {
     /// ICs that there are, but for those that are kept, and that there may be.
     used: u32,
     most: u32,
+    /// Pages that an IC may take at most.
+    most_pages: u32,
 }
 
 impl Spaces {
     /// None; faults go to `endpoint`, and so many pages pay for all.
-    pub const fn new(endpoint: Endpoint, pages: u32) -> Self {
+    pub fn new(endpoint: Endpoint, pages: u32) -> Self {
+        let most_pages = (pages / PART).clamp(MOST_PAGES.start, MOST_PAGES.end);
         Self {
             endpoint,
+            most_pages,
             ics: Vec::new(),
             free_ics: Vec::new(),
             kept: Vec::new(),
@@ -138,7 +145,7 @@ impl Spaces {
             next_node: 0,
             gates: Gates::new(),
             used: 0,
-            most: pages / MOST_PAGES,
+            most: pages / most_pages,
         }
     }
 
@@ -176,7 +183,7 @@ impl Spaces {
             handle: 0,
             session: false,
             memory: FIRST_PAGES,
-            quota: MOST_PAGES,
+            quota: self.most_pages,
             ics: 0,
             parts_radix: RADIX,
             cspace_radix: FAULTS_RADIX,

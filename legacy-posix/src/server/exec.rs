@@ -209,9 +209,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         };
         let process = self.tasks.process_of(thread)?;
         let mut credentials = (*process.credentials).clone();
-        if !process.no_new_rights {
-            executable.change(&mut credentials);
-        }
+        executable.enter(&mut credentials, process.no_new_rights);
         let limits = process.limits.clone();
         let space = self.kernel.create_space()?;
         let execution = match self.kernel.create_execution(space) {

@@ -4,6 +4,7 @@
 use alloc::rc::Rc;
 
 use linux_raw_sys::general as linux;
+use xos_container::MountFlags;
 
 use super::Server;
 use crate::file::{Files, Moved, PlaceId, TableId};
@@ -23,27 +24,19 @@ pub struct Executable {
     /// Its absolute path.
     pub path: Rc<[u8]>,
     attributes: Attributes,
+    /// Whether set-user-id bits have no effect where it lies.
+    is_plain: bool,
 }
 
 impl Executable {
-    /// Whom its program acts for, if the file says so (set-user-id, set-group-id).
-    pub fn change(&self, credentials: &mut Credentials) {
-        let attributes = &self.attributes;
-        if attributes.rights.mode & linux::S_ISUID != 0 {
-            credentials.euid = attributes.rights.uid;
-            if credentials.euid == 0 {
-                credentials.capabilities = crate::credentials::ALL_CAPABILITIES;
-            }
-        }
-        if attributes.rights.mode & (linux::S_ISGID | linux::S_IXGRP)
-            == linux::S_ISGID | linux::S_IXGRP
-        {
-            credentials.egid = attributes.rights.gid;
-        }
-        credentials.suid = credentials.euid;
-        credentials.fsuid = credentials.euid;
-        credentials.sgid = credentials.egid;
-        credentials.fsgid = credentials.egid;
+    /// Whom its program acts for, and with which rights, when these credentials execute it.
+    pub fn enter(&self, credentials: &mut Credentials, no_new_rights: bool) {
+        const GROUP: u32 = linux::S_ISGID | linux::S_IXGRP;
+        let rights = &self.attributes.rights;
+        let sets = |bits| rights.mode & bits == bits && !self.is_plain;
+        let user = sets(linux::S_ISUID).then_some(rights.uid);
+        let group = sets(GROUP).then_some(rights.gid);
+        credentials.execute(user, group, no_new_rights);
     }
 }
 
@@ -215,11 +208,16 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             let effective = linux::AT_EACCESS | flags & linux::AT_EMPTY_PATH;
             files.faccessat2(call, directory, path, EXECUTE, effective)?;
             let node = files.file_at(call, directory, path, flags)?;
+            let mount = files.vfs.flags(node.fs);
+            if mount.contains(MountFlags::NO_EXEC) {
+                return Err(Errno::ACCES);
+            }
             let root = files.root();
             Ok(Executable {
                 node,
                 path: files.path_text(root, node).into(),
                 attributes,
+                is_plain: mount.contains(MountFlags::NO_SUID),
             })
         })
     }

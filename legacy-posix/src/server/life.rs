@@ -83,14 +83,21 @@ const fn code_of(status: i32) -> (u32, i32) {
 }
 
 impl<K: Kernel, P: Pages> Server<K, P> {
-    /// Makes the first process, which has no program yet, with these descriptors and directories.
+    /// Makes a process whose parent is nobody here, and which has no program yet, with these descriptors and
+    /// directories: the first one, or one that is started from outside.
     ///
     /// # Errors
     /// When there is no room for it.
-    pub fn make_init(&mut self, table: TableId, place: PlaceId) -> Result<ThreadId> {
-        let space = self.kernel.create_space()?;
-        let execution = self.kernel.create_execution(space)?;
+    pub fn make_root(&mut self, table: TableId, place: PlaceId) -> Result<ThreadId> {
         let thread = self.tasks.number()?;
+        let space = self.kernel.create_space()?;
+        let execution = match self.kernel.create_execution(space) {
+            Ok(execution) => execution,
+            Err(error) => {
+                self.kernel.end_space(space);
+                return Err(error);
+            }
+        };
         let id = thread.process();
         let waiters = self.files.queues.create();
         let started = self.kernel.now();
@@ -129,7 +136,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             children_usage: Usage::default(),
             alarm: Interval::default(),
             timers: BTreeMap::new(),
-            adopts: true,
+            adopts: id == ProcessId::INIT,
             parent_signal: 0,
             nice: 0,
             no_new_rights: false,
@@ -502,6 +509,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             self.ended = Some(status);
             return;
         }
+        if self.tasks.process(id).is_ok_and(|p| p.parent == id) {
+            self.finished.push((id, status));
+            self.reap(id);
+            return;
+        }
         let (code, value) = code_of(status);
         self.tell_parent(id, code, value);
         self.reap_if_unwanted(id);
@@ -589,12 +601,19 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         if children.is_empty() {
             return;
         }
-        let mut heir = process.parent;
+        // The end of a process without a parent leaves its children to the first one.
+        let mut heir = match process.parent {
+            parent if parent == id => ProcessId::INIT,
+            parent => parent,
+        };
         while heir != ProcessId::INIT
             && let Ok(process) = self.tasks.process(heir)
             && (!process.adopts || process.life != Life::Alive)
         {
-            heir = process.parent;
+            heir = match process.parent {
+                parent if parent == heir => ProcessId::INIT,
+                parent => parent,
+            };
         }
         for child in children {
             let Ok(process) = self.tasks.process_mut(child) else {

@@ -99,6 +99,8 @@ pub struct Server<K, P> {
     pub(crate) segments: Vec<Segment>,
     /// What the first process ended with, once it has.
     pub ended: Option<i32>,
+    /// Other processes without a parent that have ended, and how.
+    pub finished: Vec<(ProcessId, i32)>,
 }
 
 impl<K: Kernel, P: Pages> Server<K, P> {
@@ -126,6 +128,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             nameless: 0,
             segments: Vec::new(),
             ended: None,
+            finished: Vec::new(),
         }
     }
 
@@ -186,6 +189,14 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                 .input(&mut files.queues, &mut files.requests, console, bytes);
         }
         self.settle();
+    }
+
+    /// Does something that nobody here asked for.
+    pub fn intervene<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.enter(None);
+        let result = f(self);
+        self.settle();
+        result
     }
 
     /// Makes `/dev/console` be the machine's.
@@ -564,4 +575,4 @@ signals!(
 );
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,11 +19,11 @@ use crate::task::Life;
 
 /// Where programs of tests have their code, and their data.
 const CODE: u64 = 0x40_0000;
-const DATA: u64 = 0x40_2000;
+pub(crate) const DATA: u64 = 0x40_2000;
 
 /// The machine.
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     tables: PageTables,
     spaces: u32,
     ended: usize,
@@ -123,7 +123,7 @@ impl Kernel for Model {
 }
 
 /// A static program: a page of `syscall` instructions, and a page of data that can be written to.
-fn program() -> Vec<u8> {
+pub(crate) fn program() -> Vec<u8> {
     let mut file = vec![0; 0x3000];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &[0x7f, b'E', b'L', b'F', 2, 1, 1]);
@@ -154,11 +154,11 @@ fn program() -> Vec<u8> {
     file
 }
 
-struct Test {
-    server: Server<Model, HeapPages>,
+pub(crate) struct Test {
+    pub(crate) server: Server<Model, HeapPages>,
 }
 
-const INIT: ThreadId = ProcessId::INIT.leader();
+pub(crate) const INIT: ThreadId = ProcessId::INIT.leader();
 
 impl Test {
     fn new() -> Self {
@@ -212,7 +212,12 @@ impl Test {
     }
 
     /// A thread makes a call: the result, if it goes on.
-    fn call<const N: usize>(&mut self, t: ThreadId, number: u32, args: [u64; N]) -> Option<i64> {
+    pub(crate) fn call<const N: usize>(
+        &mut self,
+        t: ThreadId,
+        number: u32,
+        args: [u64; N],
+    ) -> Option<i64> {
         assert!(self.runs(t), "{t} does not run");
         let all: [u64; 6] = core::array::from_fn(|i| args.get(i).copied().unwrap_or(0));
         let r = self.registers(t);
@@ -229,26 +234,26 @@ impl Test {
     }
 
     /// The result of a call that waited.
-    fn result(&mut self, t: ThreadId) -> Option<i64> {
+    pub(crate) fn result(&mut self, t: ThreadId) -> Option<i64> {
         self.runs(t).then(|| self.registers(t).rax as i64)
     }
 
-    fn fork(&mut self, t: ThreadId) -> ThreadId {
+    pub(crate) fn fork(&mut self, t: ThreadId) -> ThreadId {
         let child = self.call(t, linux::__NR_fork, []).unwrap();
         let child = ThreadId::new(child as u32).unwrap();
         assert_eq!(self.result(child), Some(0));
         child
     }
 
-    fn put(&mut self, t: ThreadId, address: u64, words: &[u64]) {
+    pub(crate) fn put(&mut self, t: ThreadId, address: u64, words: &[u64]) {
         self.server.write_words(t, address, words).unwrap();
     }
 
-    fn get<const N: usize>(&mut self, t: ThreadId, address: u64) -> [u64; N] {
+    pub(crate) fn get<const N: usize>(&mut self, t: ThreadId, address: u64) -> [u64; N] {
         self.server.read_words(t, address).unwrap()
     }
 
-    fn pass(&mut self, nanoseconds: u64) {
+    pub(crate) fn pass(&mut self, nanoseconds: u64) {
         self.server.kernel.now += nanoseconds;
         if self
             .server
@@ -261,7 +266,7 @@ impl Test {
     }
 
     /// A handler at this address for a signal.
-    fn handle(&mut self, t: ThreadId, signal: u32, handler: u64, flags: u32) {
+    pub(crate) fn handle(&mut self, t: ThreadId, signal: u32, handler: u64, flags: u32) {
         self.put(t, DATA, &[handler, flags.into(), 0, 0]);
         let args = [signal.into(), DATA, 0, 8];
         assert_eq!(self.call(t, linux::__NR_rt_sigaction, args), Some(0));

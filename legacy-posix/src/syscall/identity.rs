@@ -8,7 +8,6 @@ use linux_raw_sys::general as linux;
 
 use super::Args;
 use super::process::named;
-use crate::credentials::ALL_CAPABILITIES;
 use crate::kernel::Kernel;
 use crate::pages::Pages;
 use crate::server::Server;
@@ -41,13 +40,7 @@ fn change<K: Kernel, P: Pages>(
     let process = s.tasks.process_of_mut(t)?;
     let mut credentials = (*process.credentials).clone();
     let result = f(&mut credentials)?;
-    // Rights go with the effective user (capabilities(7)).
-    let (old, new) = (process.credentials.euid, credentials.euid);
-    if old == 0 && new != 0 {
-        credentials.capabilities = 0;
-    } else if old != 0 && new == 0 {
-        credentials.capabilities = ALL_CAPABILITIES;
-    }
+    credentials.users_changed(&process.credentials);
     process.credentials = Rc::new(credentials);
     Ok(result)
 }
@@ -312,12 +305,12 @@ pub(super) fn capget<K: Kernel, P: Pages>(
         Err(Errno::INVAL) if data == 0 => return Ok(0),
         other => other?,
     };
-    let capabilities = s.tasks.process(id)?.credentials.capabilities;
+    let c = s.tasks.process(id)?.credentials.clone();
     for i in 0..words {
-        let half = (capabilities >> (32 * i)) as u32;
-        // Effective, permitted, inheritable.
-        for (j, value) in [half, half, 0].into_iter().enumerate() {
-            s.write_u32(t, data.wrapping_add(12 * i + 4 * j as u64), value)?;
+        let sets = [c.capabilities, c.permitted, c.inheritable];
+        for (j, set) in sets.into_iter().enumerate() {
+            let half = (set >> (32 * i)) as u32;
+            s.write_u32(t, data.wrapping_add(12 * i + 4 * j as u64), half)?;
         }
     }
     Ok(0)
@@ -332,14 +325,26 @@ pub(super) fn capset<K: Kernel, P: Pages>(
     if id != s.tasks.process_of(t)?.id {
         return Err(Errno::PERM);
     }
-    let mut effective = 0;
+    let mut sets = [0; 3];
     for i in 0..words {
-        effective |= u64::from(s.read_u32(t, data.wrapping_add(12 * i))?) << (32 * i);
+        for (j, set) in sets.iter_mut().enumerate() {
+            let half = s.read_u32(t, data.wrapping_add(12 * i + 4 * j as u64))?;
+            *set |= u64::from(half) << (32 * i);
+        }
     }
-    let process = s.tasks.process_of_mut(t)?;
-    if effective & !process.credentials.capabilities != 0 {
+    let [effective, permitted, inheritable] = sets;
+    let c = Rc::make_mut(&mut s.tasks.process_of_mut(t)?.credentials);
+    let heritable = match c.can(linux::CAP_SETPCAP) {
+        true => c.inheritable | c.bounding,
+        false => c.inheritable | c.permitted,
+    };
+    if permitted & !c.permitted != 0 || effective & !permitted != 0 || inheritable & !heritable != 0
+    {
         return Err(Errno::PERM);
     }
-    Rc::make_mut(&mut process.credentials).capabilities = effective;
+    c.capabilities = effective;
+    c.permitted = permitted;
+    c.inheritable = inheritable;
+    c.ambient &= permitted & inheritable;
     Ok(0)
 }

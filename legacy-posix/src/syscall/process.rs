@@ -589,10 +589,45 @@ pub(super) fn setrlimit<K: Kernel, P: Pages>(
     prlimit64(s, t, [0, which & 0xffff_ffff, address, 0, 0, 0])
 }
 
+/// The bit of a capability.
+fn capability(number: u64) -> Result<u64> {
+    match number <= linux::CAP_LAST_CAP.into() {
+        true => Ok(1 << number),
+        false => Err(Errno::INVAL),
+    }
+}
+
+/// `PR_CAP_AMBIENT`.
+fn ambient<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    what: u32,
+    number: u64,
+) -> Result<u64> {
+    let credentials = Rc::make_mut(&mut s.tasks.process_of_mut(t)?.credentials);
+    if what == prctl::PR_CAP_AMBIENT_CLEAR_ALL {
+        credentials.ambient = 0;
+        return Ok(0);
+    }
+    let bit = capability(number)?;
+    match what {
+        prctl::PR_CAP_AMBIENT_IS_SET => return Ok((credentials.ambient & bit != 0).into()),
+        prctl::PR_CAP_AMBIENT_LOWER => credentials.ambient &= !bit,
+        prctl::PR_CAP_AMBIENT_RAISE
+            if credentials.permitted & credentials.inheritable & bit == 0 =>
+        {
+            return Err(Errno::PERM);
+        }
+        prctl::PR_CAP_AMBIENT_RAISE => credentials.ambient |= bit,
+        _ => return Err(Errno::INVAL),
+    }
+    Ok(0)
+}
+
 pub(super) fn prctl<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
-    [option, a, ..]: Args,
+    [option, a, b, ..]: Args,
 ) -> Result<u64> {
     match option as u32 {
         prctl::PR_SET_NAME => {
@@ -631,11 +666,18 @@ pub(super) fn prctl<K: Kernel, P: Pages>(
         prctl::PR_GET_DUMPABLE => return Ok(1),
         prctl::PR_SET_DUMPABLE if a <= 1 => {}
         prctl::PR_CAPBSET_READ => {
-            return match a {
-                0..=40 => Ok(1),
-                _ => Err(Errno::INVAL),
-            };
+            let bit = capability(a)?;
+            return Ok((s.tasks.process_of(t)?.credentials.bounding & bit != 0).into());
         }
+        prctl::PR_CAPBSET_DROP => {
+            let bit = capability(a)?;
+            let credentials = &mut s.tasks.process_of_mut(t)?.credentials;
+            if !credentials.can(linux::CAP_SETPCAP) {
+                return Err(Errno::PERM);
+            }
+            Rc::make_mut(credentials).bounding &= !bit;
+        }
+        prctl::PR_CAP_AMBIENT => return ambient(s, t, a as u32, b),
         prctl::PR_GET_KEEPCAPS => {}
         prctl::PR_SET_TIMERSLACK => {}
         prctl::PR_GET_TIMERSLACK => return Ok(50_000),

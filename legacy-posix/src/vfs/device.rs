@@ -45,9 +45,12 @@ impl Device {
     }
 }
 
+/// The number of `/dev/null`.
+pub const NULL: u64 = device_number(1, 3);
+
 /// Devices in `/dev`: name, permissions, number.
 pub const NODES: &[(&str, u32, u64)] = &[
-    ("null", 0o666, device_number(1, 3)),
+    ("null", 0o666, NULL),
     ("zero", 0o666, device_number(1, 5)),
     ("full", 0o666, device_number(1, 7)),
     ("random", 0o666, device_number(1, 8)),

@@ -86,6 +86,21 @@ impl Tmpfs {
         }
     }
 
+    /// One whose root is no directory but a device, which anyone may use: it is mounted over a file.
+    pub fn of_device(name: &'static str, number: u64, now: Time) -> Self {
+        let rights = Rights {
+            mode: Kind::Character.bits() | 0o666,
+            uid: 0,
+            gid: 0,
+        };
+        let mut system = Self::new(name, rights, 0, 1, now);
+        if let Some(root) = system.inodes.get_mut(slot(ROOT)) {
+            root.body = Body::Special(number);
+            root.names = 1;
+        }
+        system
+    }
+
     fn get(&self, ino: u64) -> Result<&Inode> {
         self.inodes.get(slot(ino)).ok_or(Errno::NOENT)
     }

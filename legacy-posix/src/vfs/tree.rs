@@ -7,8 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use slab::Slab;
+use xos_container::MountFlags;
 
 use super::permission::{self, SEARCH};
 use super::{Env, FileSystem, Kind, LINKS_MAX, Link, NAME_MAX, Node, PATH_MAX, Rights};
@@ -23,8 +24,10 @@ pub struct Mount {
     pub target: String,
     /// The file system's type.
     pub kind: &'static str,
-    /// The directory that it covers; none for the root.
+    /// What it covers; nothing for the root.
     pub on: Option<Node>,
+    /// What may not be done in it.
+    pub flags: MountFlags,
     /// Open files, current directories and mounts in it.
     busy: usize,
 }
@@ -34,6 +37,8 @@ pub struct Mount {
 pub struct Mounts {
     list: Slab<Mount>,
     covered: HashMap<Node, u32>,
+    /// Files and directories that cannot be changed, nor anything below them, whoever asks.
+    sealed: HashSet<Node>,
 }
 
 impl Mounts {
@@ -162,6 +167,7 @@ impl Vfs {
         on: Option<Node>,
         source: &str,
         target: &str,
+        flags: MountFlags,
     ) -> u32 {
         if let Some(on) = on {
             self.hold(on);
@@ -173,6 +179,7 @@ impl Vfs {
             target: target.into(),
             kind,
             on,
+            flags,
             busy: 0,
         });
         debug_assert_eq!(fs as usize, index);
@@ -213,6 +220,54 @@ impl Vfs {
     /// Whether something is mounted on a directory, or it is a mount's root.
     pub fn is_mount_point(&self, node: Node) -> bool {
         self.mounts.covered.contains_key(&node) || self.root(node.fs) == node
+    }
+
+    /// What may not be done in a mounted file system.
+    pub fn flags(&self, fs: u32) -> MountFlags {
+        self.mounts.list[fs as usize].flags
+    }
+
+    /// Changes what may not be done in a mounted file system.
+    pub fn set_flags(&mut self, fs: u32, flags: MountFlags) {
+        self.mounts.list[fs as usize].flags = flags;
+    }
+
+    /// Lets nobody change a file or directory any more, nor anything below it.
+    pub fn seal(&mut self, node: Node) {
+        self.hold(node);
+        self.mounts.sealed.insert(node);
+    }
+
+    /// Whether a file is sealed itself.
+    pub fn is_sealed(&self, node: Node) -> bool {
+        self.mounts.sealed.contains(&node)
+    }
+
+    /// Fails for what cannot be changed, whoever asks. A file with several names counts as being where it got
+    /// the last one.
+    ///
+    /// # Errors
+    /// `EROFS`.
+    pub fn check_writable(&self, node: Node) -> Result<()> {
+        if self.flags(node.fs).contains(MountFlags::READ_ONLY) {
+            return Err(Errno::ROFS);
+        }
+        let sealed = &self.mounts.sealed;
+        if !sealed.iter().any(|one| one.fs == node.fs) {
+            return Ok(());
+        }
+        let system = &self.systems[node.fs as usize];
+        let (mut at, mut name) = (node, Vec::new());
+        loop {
+            if sealed.contains(&at) {
+                return Err(Errno::ROFS);
+            }
+            name.clear();
+            match system.named(at.ino, &mut name) {
+                Some(directory) if at.ino != system.root() => at.ino = directory,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// One more that uses a file.

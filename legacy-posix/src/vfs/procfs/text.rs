@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use xos_container::MountFlags;
+
 use crate::vfs::source::{Info, Mapping};
 use crate::vfs::{Env, Node, major_minor};
 use crate::{Errno, PAGE, ProcessId, Result};
@@ -274,9 +276,11 @@ fn status(env: &Env, number: u32, info: &Info) -> Vec<u8> {
         ("SigBlk:", info.blocked),
         ("SigIgn:", info.ignored),
         ("SigCgt:", info.caught),
-        ("CapInh:", 0),
-        ("CapPrm:", who.capabilities),
+        ("CapInh:", who.inheritable),
+        ("CapPrm:", who.permitted),
         ("CapEff:", who.capabilities),
+        ("CapBnd:", who.bounding),
+        ("CapAmb:", who.ambient),
     ] {
         put!(rest, "{name}\t{set:016x}");
     }
@@ -342,15 +346,29 @@ fn mounts(env: &Env, long: bool) -> Vec<u8> {
     for (index, mount) in env.mounts.iter() {
         let (source, target) = (escaped(&mount.source), escaped(&mount.target));
         let kind = mount.kind;
+        let mut options = String::from(match mount.flags.contains(MountFlags::READ_ONLY) {
+            true => "ro",
+            false => "rw",
+        });
+        for (flag, name) in [
+            (MountFlags::NO_SUID, ",nosuid"),
+            (MountFlags::NO_DEV, ",nodev"),
+            (MountFlags::NO_EXEC, ",noexec"),
+        ] {
+            if mount.flags.contains(flag) {
+                options.push_str(name);
+            }
+        }
+        options.push_str(",relatime");
         if long {
             let parent = mount.on.map_or(1, |on| on.fs + 20);
             let (id, minor) = (index + 20, index + 1);
             put!(
                 text,
-                "{id} {parent} 0:{minor} / {target} rw,relatime - {kind} {source} rw"
+                "{id} {parent} 0:{minor} / {target} {options} - {kind} {source} rw"
             );
         } else {
-            put!(text, "{source} {target} {kind} rw,relatime 0 0");
+            put!(text, "{source} {target} {kind} {options} 0 0");
         }
     }
     text.into_bytes()

@@ -22,6 +22,11 @@ use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
+#[path = "judge/linux.rs"]
+mod linux;
+
+use linux::*;
+
 /// Identifiers of the system description.
 const MANAGER: Channel = Channel::new(0);
 const CONSOLE: Channel = Channel::new(1);
@@ -108,6 +113,14 @@ fn spec<'a>(arguments: &'a str) -> Spec<'a> {
     }
 }
 
+/// What a container has printed, and how it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Printed {
+    output: String,
+    errors: String,
+    status: u8,
+}
+
 /// A container, with its handle in the first slot for handles but `number`.
 struct Made {
     id: IcId,
@@ -116,8 +129,17 @@ struct Made {
 
 fn create(number: u32, spec: &Spec<'_>) -> Result<Made> {
     let slot = HANDLES + number;
-    let id = factory().create(slot, spec)?;
-    let container = Container::new(Handle::new(cap::Endpoint::from_bits(leaf(slot))));
+    let handle = Handle::new(cap::Endpoint::from_bits(leaf(slot)));
+    let id = match factory().create(slot, spec) {
+        // What a case that failed has left.
+        Err(Error::BadSlot) => {
+            handle.kill()?;
+            handle.wait()?;
+            factory().create(slot, spec)?
+        }
+        made => made?,
+    };
+    let container = Container::new(handle);
     Ok(Made { id, container })
 }
 
@@ -131,7 +153,7 @@ impl Made {
         let (mut from, mut text) = (0, Vec::new());
         loop {
             let mut buffer = [0; MAX_BYTES];
-            let log = self.container.log(from, true, &mut buffer)?;
+            let log = self.container.log(0, from, true, &mut buffer)?;
             if log.end {
                 return String::from_utf8(text).map_err(|_| Error::Unknown);
             }
@@ -139,6 +161,36 @@ impl Made {
             text.extend_from_slice(log.bytes);
             from = log.next;
         }
+    }
+
+    /// All that somebody in it prints until its end: 0 for the container itself, or a program by its number.
+    fn streams(&self, of: u32) -> Result<(String, String)> {
+        let (mut from, mut output, mut errors) = (0, Vec::new(), Vec::new());
+        loop {
+            let mut buffer = [0; MAX_BYTES];
+            let log = self.container.log(of, from, true, &mut buffer)?;
+            if log.end {
+                let text = |bytes| String::from_utf8(bytes).map_err(|_| Error::Unknown);
+                return Ok((text(output)?, text(errors)?));
+            }
+            assert!(!log.lost);
+            match log.stream {
+                Stream::Output => output.extend_from_slice(log.bytes),
+                Stream::Error => errors.extend_from_slice(log.bytes),
+            }
+            from = log.next;
+        }
+    }
+
+    /// All that it prints until its end, and how that is.
+    fn printed(&self) -> Result<Printed> {
+        let (output, errors) = self.streams(0)?;
+        let status = self.container.wait()?;
+        Ok(Printed {
+            output,
+            errors,
+            status,
+        })
     }
 
     /// Takes it away: how it ended.

@@ -24,7 +24,7 @@ const FACTORY: ContainerServer = ContainerServer::new(cap::Endpoint::from_bits(l
 const CONFUSED: i32 = 100;
 
 fn say(text: &str) {
-    let _ = FACTORY.output(Stream::Output, text.as_bytes());
+    let _ = FACTORY.output(0, Stream::Output, text.as_bytes());
 }
 
 /// The bytes of a span that this program has mapped for as long as it runs.
@@ -50,7 +50,7 @@ fn run(setup: &Setup<'_>) -> Result<i32, Error> {
             let is_it =
                 |entry: &tar_no_std::ArchiveEntry<'_>| entry.filename().as_str() == Ok(path);
             let file = archive.entries().find(is_it).ok_or(Error::NoImage)?;
-            FACTORY.output(Stream::Output, file.data())?;
+            FACTORY.output(0, Stream::Output, file.data())?;
             Ok(0)
         }
         TELL => {

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Standard streams of programs that were started from outside: output that the server reads itself, and
+//! input that there is none of.
+
+use linux_raw_sys::general::{O_RDONLY, O_RDWR, O_WRONLY};
+
+use super::{Files, Object, TerminalId};
+use crate::pipe::PipeId;
+use crate::vfs::Call;
+use crate::{Buffer, Page, Pages, Result, Segment};
+
+/// Bytes that are read at a time.
+pub const PIECE: usize = 768;
+
+impl Files {
+    /// A descriptor of the caller's for writing to a pipe that the server reads with [`Files::drain`], and
+    /// is to [forget](Files::forget_output) at the end.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`.
+    pub fn open_output(&mut self, call: &mut Call) -> Result<PipeId> {
+        let pipe = self.create_pipe()?;
+        let open = match self.insert(Object::Pipe(pipe), O_WRONLY, None, u64::MAX) {
+            Ok(open) => open,
+            Err(error) => {
+                self.discard_pipe(call.pages, pipe);
+                return Err(error);
+            }
+        };
+        self.pipes.open(&mut self.queues, pipe, true, true);
+        match self.install(call, open, false) {
+            Ok(_) => Ok(pipe),
+            Err(error) => {
+                self.forget_output(call.pages, pipe);
+                Err(error)
+            }
+        }
+    }
+
+    /// The next bytes that were written to an output, by way of a frame that is nobody else's.
+    pub fn drain<'b>(
+        &mut self,
+        pages: &mut dyn Pages,
+        pipe: PipeId,
+        scratch: Page,
+        bytes: &'b mut [u8; PIECE],
+    ) -> &'b [u8] {
+        if self.pipes.readable(pipe) == 0 {
+            return &[];
+        }
+        let segment = Segment {
+            page: scratch,
+            offset: 0,
+            length: PIECE as u16,
+        };
+        let segments = [segment];
+        let mut into = Buffer::new(&segments);
+        let read = self.pipes.read(pages, &mut self.queues, pipe, &mut into);
+        let bytes = &mut bytes[..read.unwrap_or(0)];
+        pages.read(scratch, 0, bytes);
+        bytes
+    }
+
+    /// Whether nobody can write to an output any more, and nothing is left in it.
+    pub fn is_output_over(&self, pipe: PipeId) -> bool {
+        self.pipes.ends(pipe).1 == 0 && self.pipes.readable(pipe) == 0
+    }
+
+    /// The server does not read an output any more.
+    pub fn forget_output(&mut self, pages: &mut dyn Pages, pipe: PipeId) {
+        self.pipes.close(pages, &mut self.queues, pipe, true, false);
+    }
+
+    /// A descriptor of the caller's for input that is at its end.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`.
+    pub fn open_nothing(&mut self, call: &mut Call) -> Result<i32> {
+        let open = self.insert(Object::Null, O_RDONLY, None, 0)?;
+        self.install(call, open, false)
+    }
+
+    /// A descriptor of the caller's for a terminal, which becomes its controlling one.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`.
+    pub fn open_terminal(&mut self, call: &mut Call, terminal: TerminalId) -> Result<i32> {
+        self.terminals.open(terminal)?;
+        let open = self.insert(Object::Terminal(terminal), O_RDWR, None, 0)?;
+        let fd = self.install(call, open, false)?;
+        // A second one of the same session has it already.
+        let _ = self.terminals.adopt(terminal, &call.caller, false);
+        Ok(fd)
+    }
+}

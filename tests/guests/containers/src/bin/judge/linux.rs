@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Containers of Debian's busybox, with the server that containers have.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use xos_protocol::factory::Spec;
+use xos_protocol::{Error, ExitStatus, Result};
+use xos_test_kit::{Outcome, check, check_eq};
+
+use super::{Made, Printed, create, free};
+
+/// A container of one of the images, which runs a script.
+fn shell(number: u32, image: &str, script: &str) -> Result<Made> {
+    let arguments = alloc::format!("sh\0-c\0{script}\0");
+    let spec = Spec {
+        image,
+        arguments: &arguments,
+        ..Spec::default()
+    };
+    create(number, &spec)
+}
+
+/// Runs a script in a container to its end.
+fn run(image: &str, script: &str) -> Result<Printed> {
+    let made = shell(0, image, script)?;
+    made.start()?;
+    let printed = made.printed()?;
+    made.remove()?;
+    Ok(printed)
+}
+
+fn output(image: &str, script: &str) -> Result<String> {
+    run(image, script).map(|printed| printed.output)
+}
+
+pub fn a_shell_of_debians_prints_and_ends_with_its_status(_: &mut ()) -> Outcome {
+    let printed = run("busybox", "echo out; echo err >&2; cat; exit 7")?;
+    check_eq!((&*printed.output, &*printed.errors), ("out\n", "err\n"))?;
+    check_eq!(printed.status, 7)?;
+    let piped = output("busybox", "seq 1 2000 | sort -rn | head -n 2")?;
+    check_eq!(piped, "2000\n1999\n")
+}
+
+pub fn what_an_image_runs_unless_told_otherwise_is_run(_: &mut ()) -> Outcome {
+    let spec = Spec {
+        image: "busybox",
+        ..Spec::default()
+    };
+    let made = create(0, &spec)?;
+    made.start()?;
+    check_eq!(made.printed()?.output, "hello from busy\n")?;
+    check_eq!(made.remove()?, ExitStatus::Code(0))
+}
+
+pub fn its_processes_are_its_own_and_the_first_is_number_one(_: &mut ()) -> Outcome {
+    // Another one is there meanwhile.
+    let other = shell(1, "locked", "sleep 1000")?;
+    other.start()?;
+    let script =
+        "echo $$ $PPID; sleep 100 & echo $!; cd /proc; echo [0-9]*; kill -0 3 || echo none";
+    let printed = run("busybox", script)?;
+    check_eq!(printed.output, "1 0\n2\n1 2\nnone\n")?;
+    other.remove()?;
+    Ok(())
+}
+
+pub fn user_names_limits_and_directories_are_as_described(_: &mut ()) -> Outcome {
+    let script = "id -u; id -G; hostname; hostname -d 2>/dev/null; cat /proc/sys/kernel/domainname 2>/dev/null; \
+                  pwd; umask; ulimit -n; ulimit -Hn; echo $GREETING; grep -c . /proc/mounts; \
+                  grep CapEff /proc/self/status";
+    let printed = output("busybox", script)?;
+    let expected = "0\n0 10\nbusy\n/srv/made\n0022\n48\n64\nhello\n8\nCapEff:\t00000000080000eb\n";
+    check_eq!(printed, expected)?;
+    let script = "id -u; id -g; id -G; umask; touch /tmp/x; ls -l /tmp/x | cut -c1-10; hostname; \
+                  grep CapEff /proc/self/status";
+    let expected = "1000\n100\n100 7 8\n0077\n-rw-------\nlocked\nCapEff:\t0000000000000000\n";
+    check_eq!(output("locked", script)?, expected)
+}
+
+pub fn what_cannot_be_changed_is_not_whoever_asks(_: &mut ()) -> Outcome {
+    let script = "for path in /etc/new /proc/new /sys/new /root/new; do \
+                      touch $path 2>/dev/null || echo $path; \
+                  done; \
+                  mv /etc /other 2>/dev/null || echo mv; \
+                  echo x > /etc/passwd 2>/dev/null || echo passwd; \
+                  wc -c < /etc/hosts; ls -A /root | wc -l; ls -A /proc/ic | wc -l; \
+                  mount -t tmpfs x /mnt 2>/dev/null || echo mount; \
+                  umount /etc/hosts 2>/dev/null || echo umount; \
+                  cp /bin/busybox /tmp/b 2>/dev/null || echo full; \
+                  echo 'echo bad' > /tmp/run; chmod 755 /tmp/run; /tmp/run 2>/dev/null || echo noexec; \
+                  touch /srv/made/new && echo ok";
+    let expected = "/etc/new\n/proc/new\n/sys/new\n/root/new\nmv\npasswd\n0\n0\n0\nmount\numount\nfull\nnoexec\nok\n";
+    check_eq!(output("busybox", script)?, expected)?;
+    let script = "touch /new /bin/new 2>/dev/null || echo no; su -c id 2>/dev/null || echo su; touch /tmp/new && echo ok";
+    check_eq!(output("locked", script)?, "no\nsu\nok\n")
+}
+
+pub fn containers_of_one_image_do_not_see_each_others_changes(_: &mut ()) -> Outcome {
+    let script = "ls /srv; echo mine > /srv/file; rm /bin/vi; sleep 1000";
+    let one = shell(1, "busybox", script)?;
+    one.start()?;
+    // Until it has done all that.
+    let exec = "while [ -e /bin/vi ]; do sleep 0.01; done\0";
+    let arguments = alloc::format!("sh\0-c\0{exec}");
+    let number = one.container.exec(&arguments, "", "")?;
+    check_eq!(one.container.exec_wait(number)?, 0)?;
+    let seen = output("busybox", "ls /srv; ls /bin/vi")?;
+    check_eq!(seen, "made\n/bin/vi\n")?;
+    one.remove()?;
+    Ok(())
+}
+
+pub fn a_program_run_beside_the_first_has_its_own_output_and_status(_: &mut ()) -> Outcome {
+    let made = shell(
+        0,
+        "busybox",
+        "echo first; trap 'echo last; exit 3' TERM; while :; do sleep 0.01; done",
+    )?;
+    made.start()?;
+    let script = "echo $GREETING $PPID; pwd; echo err >&2; exit 5";
+    let arguments = alloc::format!("sh\0-c\0{script}\0");
+    let number = made.container.exec(&arguments, "GREETING=bye\0", "/tmp")?;
+    let (output, errors) = made.streams(number)?;
+    check_eq!((&*output, &*errors), ("bye 0\n/tmp\n", "err\n"))?;
+    check_eq!(made.container.exec_wait(number)?, 5)?;
+    let number = made.container.exec("no-such-program\0", "", "")?;
+    check_eq!(made.container.exec_wait(number)?, 127)?;
+    // Eight at a time.
+    let numbers: Vec<_> = (0..8)
+        .map(|_| made.container.exec("sleep\x000.1\0", "", ""))
+        .take_while(core::result::Result::is_ok)
+        .flatten()
+        .collect();
+    check!(numbers.len() >= 4, "{} run at a time", numbers.len())?;
+    for number in numbers {
+        check_eq!(made.container.exec_wait(number)?, 0)?;
+    }
+    made.container.signal(15)?;
+    let printed = made.printed()?;
+    check_eq!((&*printed.output, printed.status), ("first\nlast\n", 3))?;
+    made.remove()?;
+    Ok(())
+}
+
+pub fn signals_reach_the_first_process_as_they_do_in_linux(_: &mut ()) -> Outcome {
+    // One that handles nothing is not ended by what would end any other, but by what nobody can ignore.
+    let made = shell(0, "busybox", "while :; do sleep 0.01; done")?;
+    made.start()?;
+    made.container.signal(15)?;
+    let number = made
+        .container
+        .exec("sh\0-c\0sleep 0.1; kill -9 1; kill -0 1\0", "", "")?;
+    check_eq!(made.container.exec_wait(number)?, 0)?;
+    made.container.signal(9)?;
+    check_eq!(made.container.wait()?, 137)?;
+    check_eq!(made.remove()?, ExitStatus::Code(137))?;
+    // A child is ended by it as anywhere else.
+    let printed = run("busybox", "sleep 100 & kill -TERM $!; wait $!; echo $?")?;
+    check_eq!(printed.output, "143\n")
+}
+
+pub fn what_cannot_be_run_ends_with_the_status_that_shells_give_it(_: &mut ()) -> Outcome {
+    for (arguments, status) in [("no-such-program\0", 127), ("/etc/passwd\0", 126)] {
+        let spec = Spec {
+            image: "busybox",
+            arguments,
+            ..Spec::default()
+        };
+        let made = create(0, &spec)?;
+        made.start()?;
+        let printed = made.printed()?;
+        check_eq!(printed.status, status)?;
+        check!(!printed.errors.is_empty(), "it does not say why")?;
+        made.remove()?;
+    }
+    Ok(())
+}
+
+pub fn too_many_processes_and_too_much_memory_harm_nobody_else(_: &mut ()) -> Outcome {
+    let other = shell(1, "locked", "sleep 1000")?;
+    other.start()?;
+    let writes = |status: &str| {
+        let script = "dd if=/dev/zero of=/tmp/x bs=1k count=200 2>/dev/null && exit";
+        let arguments = alloc::format!("sh\0-c\0{script} {status}\0");
+        let number = other.container.exec(&arguments, "", "")?;
+        other.container.exec_wait(number)
+    };
+    check_eq!(writes("4")?, 4)?;
+    let before = free()?;
+    for script in [
+        // Processes without end.
+        "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 0.3; exit 3",
+        // Memory without end, by one process.
+        "x=0123456789; while :; do x=$x$x; done",
+        // Files without end.
+        "while dd if=/dev/zero of=/big bs=64k count=64 oflag=append conv=notrunc 2>/dev/null; do :; done; exit 3",
+        "i=0; while echo > /srv/file$i; do i=$((i+1)); [ $i = 3000 ] && exit 3; done 2>/dev/null; exit 3",
+    ] {
+        let made = shell(0, "busybox", script)?;
+        made.start()?;
+        let status = made.container.wait()?;
+        check!(
+            status == 3 || status == 137 || status == 139 || status == 2,
+            "{script}: {status}"
+        )?;
+        made.remove()?;
+        check_eq!(free()?.bytes, before.bytes)?;
+    }
+    // It has all that is its own.
+    check_eq!(writes("5")?, 5)?;
+    other.remove()?;
+    Ok(())
+}
+
+pub fn the_end_of_the_first_process_is_the_end_of_all(_: &mut ()) -> Outcome {
+    let before = free()?;
+    let made = shell(
+        0,
+        "busybox",
+        "sleep 1000 & (sleep 1000; echo never) & exit 9",
+    )?;
+    made.start()?;
+    let printed = made.printed()?;
+    check_eq!((&*printed.output, printed.status), ("", 9))?;
+    check_eq!(made.container.exec("true\0", "", ""), Err(Error::BadState))?;
+    made.remove()?;
+    check_eq!(free()?.bytes, before.bytes)
+}
+
+pub fn nothing_is_left_of_containers_that_ran(_: &mut ()) -> Outcome {
+    run("busybox", "true")?;
+    let before = free()?;
+    for _ in 0..5 {
+        let made = shell(0, "busybox", "sleep 1000 | cat")?;
+        made.start()?;
+        let number = made.container.exec("true\0", "", "")?;
+        made.container.exec_wait(number)?;
+        check_eq!(made.remove()?, ExitStatus::Killed)?;
+    }
+    let after = free()?;
+    check_eq!(
+        (after.bytes, after.slots, after.ics, after.sessions),
+        (before.bytes, before.slots, before.ics, before.sessions)
+    )
+}
