@@ -3,7 +3,7 @@
 
 use alloc::string::{String, ToString};
 
-use crate::Start;
+use crate::{Start, container};
 
 /// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, or for
 /// small programs that it starts itself.
@@ -41,6 +41,8 @@ pub enum Command {
     Factories,
     /// What is left.
     Free,
+    /// Something about containers.
+    Container(container::Command),
     /// The demonstration.
     Demo,
     /// Waits so many milliseconds.
@@ -65,6 +67,8 @@ pub const HELP: &[(&str, &str)] = &[
         "runs a program; Ctrl-C ends it, & puts it into the background",
     ),
     ("kill ID", "ends an isolation context and all it pays for"),
+    (container::RUN, "runs a container; -d: in the background"),
+    (container::OTHERS, "what there is, as docker has it"),
     (
         "factory [-m SIZE] [NAME=VALUE...] IMAGE [ARG...]",
         "starts a program that makes isolation contexts itself",
@@ -125,13 +129,13 @@ fn usage(name: &str) -> CommandError {
     CommandError::Usage(of_name.next().unwrap_or("help"))
 }
 
-fn number(text: &str) -> Result<u64, CommandError> {
+pub(crate) fn number(text: &str) -> Result<u64, CommandError> {
     text.parse()
         .map_err(|_| CommandError::Number(text.to_string()))
 }
 
 /// Reads a size in bytes: `4096`, `64K`, `8M`, `1G`.
-fn size(text: &str) -> Result<u64, CommandError> {
+pub(crate) fn size(text: &str) -> Result<u64, CommandError> {
     let error = || CommandError::Size(text.to_string());
     let (digits, shift) = match text.char_indices().last() {
         Some((end, 'K' | 'k')) => (&text[..end], 10),
@@ -144,7 +148,7 @@ fn size(text: &str) -> Result<u64, CommandError> {
 }
 
 /// Whether a word sets a variable: a name, then `=`.
-fn is_assignment(word: &str) -> bool {
+pub(crate) fn is_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -179,17 +183,17 @@ fn factory(words: &[String]) -> Result<Command, CommandError> {
 
 fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
     let mut words = words;
-    let mut memory = None;
+    let mut limit = None;
     if let [flag, value, rest @ ..] = words
         && flag == "-m"
     {
-        memory = Some(size(value)?);
+        limit = Some(size(value)?);
         words = rest;
     }
     let [factory, words @ ..] = words else {
         return Err(usage("run"));
     };
-    let memory = memory.unwrap_or(match factory == MACHINES {
+    let memory = limit.unwrap_or(match factory == MACHINES {
         true => 0,
         false => DEFAULT_MEMORY,
     });
@@ -198,17 +202,29 @@ fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
     let [image, arguments @ ..] = words else {
         return Err(usage("run"));
     };
-    Ok(Command::Run {
-        start: Start {
-            factory: factory.clone(),
-            image: image.clone(),
-            arguments: arguments.to_vec(),
-            environment: environment.to_vec(),
-            memory,
-            composes: false,
-        },
-        background,
-    })
+    let start = Start {
+        factory: factory.clone(),
+        image: image.clone(),
+        arguments: arguments.to_vec(),
+        environment: environment.to_vec(),
+        memory,
+        composes: false,
+    };
+    if factory == container::FACTORY {
+        // What it prints is the affair of its log, and its memory that of its description.
+        return Ok(Command::Container(container::Command::Run(
+            container::Run {
+                start: Start {
+                    memory: limit.unwrap_or(0),
+                    ..start
+                },
+                name: None,
+                detached: background,
+                removed: true,
+            },
+        )));
+    }
+    Ok(Command::Run { start, background })
 }
 
 /// The commands in a line: apart by `;`, but for one in quotes or behind a `\\`.
@@ -276,6 +292,7 @@ impl Command {
         };
         let command = match (name.as_str(), words) {
             ("run", words) => return run(words, background),
+            ("container", words) => Self::Container(container::Command::parse(words)?),
             ("help", []) => Self::Help,
             ("list", []) => Self::List,
             ("stat", [id]) => Self::Stat(number(id)?),
@@ -456,7 +473,7 @@ mod tests {
                     " process hello",
                 )
                 .replace(" [CODE]", " 3");
-            if words.starts_with("PROGRAM") {
+            if words.starts_with("PROGRAM") || words.starts_with("container") {
                 continue;
             }
             assert!(Command::parse(&line).is_ok(), "{line}");

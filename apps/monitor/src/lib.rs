@@ -15,7 +15,7 @@
 //! | module | its job |
 //! | --- | --- |
 //! | [`editor`] | keys to lines |
-//! | [`command`] | lines to commands |
+//! | [`command`], [`container`] | lines to commands |
 //! | [`shell`] | commands to what happens and what is printed |
 //! | [`table`], [`graph`], [`relate`] | how it looks |
 //! | [`demo`] | what is shown at boot |
@@ -27,6 +27,7 @@
 extern crate alloc;
 
 pub mod command;
+pub mod container;
 pub mod demo;
 pub mod editor;
 pub mod graph;
@@ -36,7 +37,7 @@ mod system;
 pub mod table;
 
 pub use shell::Shell;
-pub use system::{Start, System};
+pub use system::{Containers, Piece, Start, System};
 
 /// The text of a file of the initial tree, a tar archive.
 fn text<'a>(files: &'a [u8], path: &str) -> Option<&'a str> {

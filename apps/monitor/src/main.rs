@@ -14,15 +14,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use monitor::command::LINUX;
-use monitor::{Shell, Start, System};
+use monitor::{Containers, Piece, Shell, Start, System};
 use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, protection_domain, var};
-use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
+use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{
     Consent, Edge, Free, IcInfo, Open, PAGE, RegionCreate, Rights, ServiceInfo, Share,
 };
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf};
+use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Contract, Error, ExitStatus, IcId, IcState, Name, RegionId, Result, Subject};
 
 // Identifiers of `system.xml`.
@@ -361,6 +362,93 @@ impl System for Machine {
     fn power_off(&mut self, success: bool) -> Result<()> {
         let _ = self.console.flush();
         Err(self.manager.power_off(u32::from(!success)))
+    }
+}
+
+impl Containers for Machine {
+    type Container = (u32, Container);
+
+    fn create_container(&mut self, start: &Start) -> Result<(IcId, Self::Container)> {
+        let arguments = joined(start.arguments.iter().map(String::as_str));
+        let environment = joined(start.environment.iter().map(String::as_str));
+        let spec = Spec {
+            image: &start.image,
+            arguments: &arguments,
+            environment: &environment,
+            memory: start.memory,
+            ..Spec::default()
+        };
+        let job = self.create(&start.factory, &spec)?;
+        Ok((job.id, (job.slot, Container::new(job.handle()))))
+    }
+
+    fn start_container(&mut self, (_, container): Self::Container) -> Result<()> {
+        container.handle().start()
+    }
+
+    fn container_state(&mut self, (_, container): Self::Container) -> Result<String> {
+        let mut buffer = [0; MAX_BYTES];
+        container.state(&mut buffer).map(String::from)
+    }
+
+    fn container_log(
+        &mut self,
+        (_, container): Self::Container,
+        of: u32,
+        from: u64,
+    ) -> Result<Piece> {
+        let mut buffer = [0; MAX_BYTES];
+        let log = container.log(of, from, false, &mut buffer)?;
+        Ok(Piece {
+            bytes: log.bytes.to_vec(),
+            stream: log.stream,
+            next: log.next,
+            end: log.end,
+        })
+    }
+
+    fn signal_container(&mut self, (_, container): Self::Container, signal: u8) -> Result<()> {
+        container.signal(signal)
+    }
+
+    fn exec_in(
+        &mut self,
+        (_, container): Self::Container,
+        arguments: &[String],
+        environment: &[String],
+        cwd: &str,
+    ) -> Result<u32> {
+        let arguments = joined(arguments.iter().map(String::as_str));
+        let environment = joined(environment.iter().map(String::as_str));
+        container.exec(&arguments, &environment, cwd)
+    }
+
+    fn wait_for_exec(&mut self, (_, container): Self::Container, number: u32) -> Result<u8> {
+        container.exec_wait(number)
+    }
+
+    fn wait_for_container(&mut self, (_, container): Self::Container) -> Result<u8> {
+        container.wait()
+    }
+
+    fn remove_container(&mut self, (slot, container): Self::Container) -> Result<()> {
+        // It may have ended already.
+        let _ = container.handle().kill();
+        let ended = container.handle().wait();
+        self.slots.give(slot);
+        ended.map(drop)
+    }
+
+    fn take_interrupts(&mut self, take: bool) {
+        // One of long ago is not meant.
+        let _ = cap::Notification::from_bits(domain::NOTIFICATION).poll();
+        // Without a console there is nobody who could type it.
+        let _ = self.console.intercept(take);
+    }
+
+    fn interrupted(&mut self) -> bool {
+        let (_, bits) = cap::Notification::from_bits(domain::NOTIFICATION).poll();
+        bits & 1 << CONSOLE.index() != 0
     }
 }
 

@@ -14,7 +14,11 @@ use crate::command::{Command, CommandError, HELP, commands};
 use crate::editor::{Editor, Event};
 use crate::relate::{self, named};
 use crate::table::{Align, Table, pages, size, thousands};
-use crate::{Start, System, demo, graph};
+use crate::{Containers, Start, System, demo, graph};
+
+mod containers;
+
+use containers::Known;
 
 /// What stands before each line.
 const PROMPT: &str = "xos> ";
@@ -34,6 +38,12 @@ enum Failure {
     NoIc(u64),
     #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
     Start { start: Start, error: Error },
+    #[error("there is no container `{0}`; `container list` shows those that there are")]
+    NoContainer(String),
+    #[error("the name `{0}` is taken; give it another with --name")]
+    NameTaken(String),
+    #[error("the container `{0}` runs; stop it first, or use -f")]
+    Runs(String),
     #[error("cannot {what}: {error}")]
     System { what: &'static str, error: Error },
 }
@@ -43,6 +53,8 @@ impl Failure {
     fn status(&self) -> i32 {
         match self {
             Self::Command(_) => 2,
+            // As docker has it for what it cannot start.
+            Self::Start { start, error: _ } if start.factory == crate::container::FACTORY => 125,
             _ => 1,
         }
     }
@@ -69,8 +81,11 @@ struct Background<J> {
 }
 
 /// The command line of a system.
-pub struct Shell<S: System> {
+pub struct Shell<S: System + Containers> {
     system: S,
+    containers: Vec<Known<S::Container>>,
+    /// Containers that were made.
+    container_count: u32,
     background: Vec<Background<S::Job>>,
     last_number: u32,
     /// What was started last in the background.
@@ -85,11 +100,13 @@ fn exit_code(status: ExitStatus) -> i32 {
     }
 }
 
-impl<S: System> Shell<S> {
+impl<S: System + Containers> Shell<S> {
     /// A shell of `system`.
     pub fn new(system: S) -> Self {
         Self {
             system,
+            containers: Vec::new(),
+            container_count: 0,
             background: Vec::new(),
             last_number: 0,
             last_started: IcId::NONE,
@@ -252,6 +269,7 @@ impl<S: System> Shell<S> {
             }
             Command::Factories => self.factories()?,
             Command::Free => free(&self.system.free().map_err(Failure::of("count memory"))?),
+            Command::Container(command) => return self.container(command),
             Command::Demo => {
                 self.demo();
                 String::new()

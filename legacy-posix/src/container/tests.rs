@@ -71,6 +71,9 @@ fn root() -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// What somebody wrote: whose number, where to, what.
+type Written = (u32, Stream, Vec<u8>);
+
 struct Contained {
     test: Test,
     container: Container,
@@ -100,7 +103,7 @@ fn start(description: Description<'_>) -> Contained {
 
 impl Contained {
     /// What was reported: output by number and stream, ends by number and status.
-    fn reports(&mut self) -> (Vec<(u32, Stream, Vec<u8>)>, Vec<(u32, u8)>) {
+    fn reports(&mut self) -> (Vec<Written>, Vec<(u32, u8)>) {
         let (mut output, mut ends) = (vec![], vec![]);
         self.container
             .report(&mut self.test.server, |report| match report {

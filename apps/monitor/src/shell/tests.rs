@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
+use crate::Piece;
 use crate::command::LINUX;
 use proptest::prelude::*;
 use xos_protocol::contract::*;
@@ -23,6 +24,11 @@ struct Fake {
     pauses: u32,
     /// Whether Linux programs can be started.
     linux: bool,
+    /// Containers by number: what they print, how they ended, signals that they got.
+    contained: Vec<(&'static str, Option<u8>, Vec<u8>)>,
+    removed: Vec<usize>,
+    /// Interrupts that will have been typed.
+    interrupts: u32,
 }
 
 fn id(serial: u64) -> IcId {
@@ -183,6 +189,85 @@ impl System for Fake {
     }
 }
 
+/// Containers of `once` print and end with status 3, others run until a signal kills them.
+impl Containers for Fake {
+    type Container = usize;
+
+    fn create_container(&mut self, start: &Start) -> Result<(IcId, usize)> {
+        if start.image == "missing" {
+            return Err(Error::NoImage);
+        }
+        self.started.push(start.clone());
+        let text = if start.image == "once" { "hello\n" } else { "" };
+        self.contained.push((text, None, Vec::new()));
+        let number = self.contained.len() - 1;
+        Ok((id(20 + number as u64), number))
+    }
+
+    fn start_container(&mut self, container: usize) -> Result<()> {
+        let (text, status, _) = &mut self.contained[container];
+        *status = (!text.is_empty()).then_some(3);
+        Ok(())
+    }
+
+    fn container_state(&mut self, container: usize) -> Result<String> {
+        let status = match self.contained[container].1 {
+            None => "running",
+            Some(_) => "stopped",
+        };
+        Ok(format!(r#"{{"status":"{status}"}}"#))
+    }
+
+    fn container_log(&mut self, container: usize, of: u32, from: u64) -> Result<Piece> {
+        let (text, status, _) = &self.contained[container];
+        let text = if of == 0 { *text } else { "of a program\n" };
+        let bytes = text.as_bytes()[from as usize..].to_vec();
+        Ok(Piece {
+            next: text.len() as u64,
+            end: bytes.is_empty() && (of != 0 || status.is_some()),
+            bytes,
+            stream: xos_protocol::container::Stream::Output,
+        })
+    }
+
+    fn signal_container(&mut self, container: usize, signal: u8) -> Result<()> {
+        let (_, status, signals) = &mut self.contained[container];
+        if status.is_some() {
+            return Err(Error::BadState);
+        }
+        signals.push(signal);
+        if signal == 9 {
+            *status = Some(137);
+        }
+        Ok(())
+    }
+
+    fn exec_in(&mut self, _: usize, arguments: &[String], _: &[String], _: &str) -> Result<u32> {
+        Ok(arguments.len() as u32)
+    }
+
+    fn wait_for_exec(&mut self, _: usize, number: u32) -> Result<u8> {
+        Ok(number as u8)
+    }
+
+    fn wait_for_container(&mut self, container: usize) -> Result<u8> {
+        Ok(self.contained[container].1.expect("nobody would end it"))
+    }
+
+    fn remove_container(&mut self, container: usize) -> Result<()> {
+        self.removed.push(container);
+        Ok(())
+    }
+
+    fn take_interrupts(&mut self, _: bool) {}
+
+    fn interrupted(&mut self) -> bool {
+        let typed = self.interrupts > 0;
+        self.interrupts -= u32::from(typed);
+        typed
+    }
+}
+
 fn shell() -> Shell<Fake> {
     Shell::new(Fake::default())
 }
@@ -219,11 +304,11 @@ fn a_program_in_the_foreground_is_waited_for_and_a_bad_end_is_told() {
 
 #[test]
 fn an_error_says_what_failed_and_what_to_do() {
-    let (output, status, message) = run("run container hello");
+    let (output, status, message) = run("run sandbox hello");
     assert_eq!((&*output, status), ("", 1));
     assert_eq!(
         message,
-        "cannot run hello by `container`: nothing is registered under that name; `factories` lists what is"
+        "cannot run hello by `sandbox`: nothing is registered under that name; `factories` lists what is"
     );
     assert!(
         run("run process nosuch")
@@ -443,4 +528,74 @@ fn commands_of_a_line_are_run_up_to_the_first_that_fails() {
     let images: Vec<_> = shell.system.started.iter().map(|s| &*s.image).collect();
     assert_eq!(images, ["a", "three"]);
     assert_eq!(shell.system.pauses, 3);
+}
+
+#[test]
+fn a_containers_output_and_status_are_those_of_the_line() {
+    let mut shell = shell();
+    let outcome = shell.line("container run --name web -e A=1 once cmd 'a b'");
+    assert_eq!((outcome.status, &*shell.system.screen), (3, "hello\n"));
+    assert_eq!(outcome.message.unwrap(), "web ended with status 3");
+    assert_eq!(shell.system.started[0].arguments, ["cmd", "a b"]);
+    // It stays until it is removed, with what it printed.
+    shell.system.screen.clear();
+    assert_eq!(shell.line("container list; container logs web").status, 0);
+    let screen = &shell.system.screen;
+    assert!(
+        screen.contains("web   20  once   exited (3)  cmd a b"),
+        "{screen}"
+    );
+    assert!(screen.ends_with("hello\n"), "{screen}");
+    assert_eq!(shell.line("container rm web").status, 0);
+    assert_eq!(shell.system.removed, [0]);
+    assert_eq!(shell.line("container rm web").status, 1);
+}
+
+#[test]
+fn a_container_in_the_background_is_named_and_asked_after_by_name_or_number() {
+    let mut shell = shell();
+    assert_eq!(shell.line("container run -d busy").status, 0);
+    assert_eq!(shell.system.screen, "busy-1\n");
+    assert_eq!(shell.line("container exec busy-1 sh -c id").status, 3);
+    assert!(shell.system.screen.ends_with("of a program\n"));
+    assert_eq!(shell.line("container rm busy-1").status, 1);
+    let taken = shell.line("container run -d --name busy-1 busy");
+    assert!(taken.message.unwrap().contains("is taken"));
+    assert_eq!(shell.line("container kill -s TERM 20").status, 0);
+    assert_eq!(shell.system.contained[0].2, [15]);
+    assert_eq!(shell.line("container rm -f busy-1").status, 0);
+    assert_eq!(shell.system.removed, [0]);
+}
+
+#[test]
+fn the_interrupt_character_is_a_signal_at_first_and_the_end_when_typed_again() {
+    let mut shell = shell();
+    shell.system.interrupts = 2;
+    assert_eq!(shell.line("container run --rm busy").status, 137);
+    assert_eq!(shell.system.contained[0].2, [2, 9]);
+    assert_eq!(shell.system.removed, [0]);
+}
+
+#[test]
+fn run_takes_containers_as_it_takes_everything_else() {
+    let mut shell = shell();
+    assert_eq!(shell.line("run container A=1 once cmd").status, 3);
+    assert_eq!(
+        (&*shell.system.screen, &*shell.system.removed),
+        ("hello\n", &[0][..])
+    );
+    let start = &shell.system.started[0];
+    assert_eq!(
+        (start.memory, &*start.environment),
+        (0, &["A=1".to_owned()][..])
+    );
+    assert_eq!(shell.line("run container once &").status, 0);
+    let outcome = shell.line("run container missing");
+    assert_eq!(outcome.status, 125);
+    assert!(
+        outcome
+            .message
+            .unwrap()
+            .starts_with("cannot run missing by `container`")
+    );
 }
