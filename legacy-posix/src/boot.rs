@@ -17,9 +17,9 @@ use crate::vfs::archive::ArchiveError;
 use crate::{Errno, Result};
 
 /// What a server begins with.
-pub struct Boot<'a> {
+pub struct Boot {
     /// The initial tree: a tar archive.
-    pub archive: &'a [u8],
+    pub archive: &'static [u8],
     /// The first program: its path, and all its arguments, of which the first is its own name.
     pub program: Vec<Vec<u8>>,
     /// `NAME=value` each.
@@ -97,7 +97,7 @@ pub(crate) fn bare<K: Kernel, P: Pages>(mut kernel: K, pages: P) -> (Server<K, P
 pub fn start<K: Kernel, P: Pages>(
     kernel: K,
     pages: P,
-    boot: Boot<'_>,
+    boot: Boot,
 ) -> Result<Server<K, P>, BootError> {
     let path = boot.program.first().cloned().ok_or(BootError::NoProgram)?;
     let (mut server, now) = bare(kernel, pages);

@@ -102,7 +102,7 @@ impl Container {
         kernel: K,
         pages: P,
         setup: &Setup<'_>,
-        root: &[u8],
+        root: &'static [u8],
     ) -> Result<(Server<K, P>, Self), BootError> {
         let description = &setup.container;
         let process = &description.process;

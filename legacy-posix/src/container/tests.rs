@@ -90,7 +90,8 @@ fn try_start(description: Description<'_>) -> Result<Contained, BootError> {
     };
     setup.check().unwrap();
     let pages = HeapPages::new(2000);
-    let (server, container) = Container::start(Model::default(), pages, &setup, &root())?;
+    let root = Vec::leak(root());
+    let (server, container) = Container::start(Model::default(), pages, &setup, root)?;
     Ok(Contained {
         test: Test { server },
         container,

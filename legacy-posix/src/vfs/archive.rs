@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The initial tree: a tar archive (ustar, with the extended headers of POSIX.1-2001 for long names)
-//! becomes files with owners, modes, times and links.
+//! becomes files with owners, modes, times and links. What is in the files stays where the archive is.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use tar_no_std::{PosixHeader, TarArchiveRef};
 use super::device::NoProcesses;
 use super::{Change, Env, FileSystem, Kind, NAME_MAX, New, Rights, Time, device_number};
 use crate::file::Files;
-use crate::{Credentials, Errno, PAGE, Pages, ProcessId};
+use crate::{Credentials, Errno, Pages, ProcessId};
 
 /// Bytes of a block.
 const BLOCK: usize = 512;
@@ -101,7 +101,7 @@ struct Entry<'a> {
     link: &'a str,
     rights: Rights,
     device: u64,
-    contents: &'a [u8],
+    contents: &'static [u8],
     time: Time,
 }
 
@@ -114,7 +114,7 @@ impl Files {
     pub fn load(
         &mut self,
         pages: &mut dyn Pages,
-        archive: &[u8],
+        archive: &'static [u8],
         now: Time,
     ) -> Result<usize, ArchiveError> {
         let tar = TarArchiveRef::new(archive)
@@ -197,7 +197,7 @@ fn entry<'a>(
     said: &Extended,
     path: &'a str,
     link: &'a str,
-    contents: Option<&'a [u8]>,
+    contents: Option<&'static [u8]>,
 ) -> Result<Entry<'a>, &'static str> {
     use tar_no_std::TypeFlag as Flag;
     let flag = header.typeflag.try_to_type_flag().map_err(|_| "type")?;
@@ -299,11 +299,7 @@ fn make(system: &mut dyn FileSystem, env: &mut Env, root: u64, entry: &Entry) ->
     }
     let ino = system.create(env, parent, name, new, rights)?;
     if !entry.contents.is_empty() {
-        system.resize(env, ino, entry.contents.len() as u64)?;
-        for (index, bytes) in entry.contents.chunks(PAGE).enumerate() {
-            let page = system.page(env.pages, ino, index as u64, true)?;
-            env.pages.write(page.ok_or(Errno::NOSPC)?, 0, bytes);
-        }
+        system.share(ino, entry.contents)?;
     }
     system.change(
         env,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The contents of a regular file: frames by page index, with holes where nothing was written.
+//!
+//! A file of the initial tree begins as bytes that lie somewhere else, are shared by whoever wants, and never
+//! change: a page of it gets a frame when it is written or mapped.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::ops::Range;
 
 use crate::{Buffer, Errno, PAGE, Page, Pages, Result};
@@ -15,6 +18,10 @@ pub const SIZE_MAX: u64 = i64::MAX as u64;
 pub struct Data {
     size: u64,
     pages: BTreeMap<u64, Page>,
+    /// What pages without a frame hold, from the first on; not longer than the size.
+    base: &'static [u8],
+    /// Pages of the base that were made holes.
+    holes: BTreeSet<u64>,
 }
 
 const fn split(position: u64) -> (u64, usize) {
@@ -22,6 +29,35 @@ const fn split(position: u64) -> (u64, usize) {
 }
 
 impl Data {
+    /// Contents that are these bytes, without a frame.
+    pub fn of(base: &'static [u8]) -> Self {
+        Self {
+            size: base.len() as u64,
+            base,
+            ..Self::default()
+        }
+    }
+
+    /// What a page without a frame holds, up to where all is zero; nothing for a hole.
+    fn base(&self, index: u64) -> Option<&'static [u8]> {
+        let start = usize::try_from(index).ok()?.checked_mul(PAGE)?;
+        if start >= self.base.len() || self.holes.contains(&index) {
+            return None;
+        }
+        Some(&self.base[start..self.base.len().min(start + PAGE)])
+    }
+
+    /// Pages with something in them, be it without a frame.
+    pub fn filled(&self) -> usize {
+        let base = self.base.len().div_ceil(PAGE) as u64;
+        let holes = self
+            .holes
+            .iter()
+            .filter(|hole| !self.pages.contains_key(*hole));
+        let hidden = self.pages.range(..base).count() + holes.count();
+        self.pages.len() + base as usize - hidden
+    }
+
     /// Bytes.
     pub const fn size(&self) -> u64 {
         self.size
@@ -41,7 +77,12 @@ impl Data {
             let length = (PAGE - offset).min(end - done);
             done += match self.pages.get(&index) {
                 Some(&page) => into.put_from(pages, page, offset, length),
-                None => into.put_zeroes(pages, length),
+                None => {
+                    let base = self.base(index).and_then(|base| base.get(offset..));
+                    let base = base.unwrap_or_default();
+                    let base = &base[..base.len().min(length)];
+                    into.put(pages, base) + into.put_zeroes(pages, length - base.len())
+                }
             };
         }
         done
@@ -82,13 +123,39 @@ impl Data {
     /// Cuts or lengthens.
     pub fn resize(&mut self, pages: &mut dyn Pages, size: u64) {
         if size < self.size {
-            self.punch(pages, size..self.size.next_multiple_of(PAGE as u64));
+            let kept = self
+                .base
+                .len()
+                .min(usize::try_from(size).unwrap_or(usize::MAX));
+            self.base = &self.base[..kept];
+            self.holes.split_off(&(kept.div_ceil(PAGE) as u64));
+            self.drop_frames(pages, size..self.size.next_multiple_of(PAGE as u64));
         }
         self.size = size;
     }
 
     /// Makes a range a hole; the size stays.
-    pub fn punch(&mut self, pages: &mut dyn Pages, range: Range<u64>) {
+    ///
+    /// # Errors
+    /// `ENOSPC` when a page of which a part stays has no frame yet, and there is none.
+    pub fn punch(&mut self, pages: &mut dyn Pages, range: Range<u64>) -> Result<()> {
+        let end = range.end.min(self.base.len() as u64);
+        if range.start < end {
+            let whole = range.start.div_ceil(PAGE as u64)..range.end / PAGE as u64;
+            for index in range.start / PAGE as u64..end.div_ceil(PAGE as u64) {
+                if whole.contains(&index) {
+                    self.holes.insert(index);
+                } else if self.base(index).is_some() {
+                    self.fill(pages, index)?;
+                }
+            }
+        }
+        self.drop_frames(pages, range);
+        Ok(())
+    }
+
+    /// Makes what has frames in a range zero.
+    fn drop_frames(&mut self, pages: &mut dyn Pages, range: Range<u64>) {
         let (first, offset) = split(range.start);
         let (last, end) = split(range.end);
         let zero = |data: &Self, pages: &mut dyn Pages, index, from: usize, to: usize| {
@@ -145,7 +212,10 @@ impl Data {
         }
         let mut index = position / PAGE as u64;
         if data {
-            let (&next, _) = self.pages.range(index..).next().ok_or(Errno::NXIO)?;
+            let frame = self.pages.range(index..).next().map(|(next, _)| *next);
+            let bases = self.base.len().div_ceil(PAGE) as u64;
+            let base = (index..bases).find(|index| self.base(*index).is_some());
+            let next = frame.into_iter().chain(base).min().ok_or(Errno::NXIO)?;
             let at = position.max(next * PAGE as u64);
             return if at < self.size {
                 Ok(at)
@@ -153,10 +223,7 @@ impl Data {
                 Err(Errno::NXIO)
             };
         }
-        for &there in self.pages.range(index..).map(|(there, _)| there) {
-            if there != index {
-                break;
-            }
+        while self.pages.contains_key(&index) || self.base(index).is_some() {
             index += 1;
         }
         Ok(position.max(index * PAGE as u64).min(self.size))
@@ -177,7 +244,11 @@ impl Data {
             Entry::Occupied(page) => Ok(*page.get()),
             Entry::Vacant(hole) => {
                 let page = pages.allocate().map_err(|_| Errno::NOSPC)?;
-                Ok(*hole.insert(page))
+                hole.insert(page);
+                if let Some(base) = self.base(index) {
+                    pages.write(page, 0, base);
+                }
+                Ok(page)
             }
         }
     }
@@ -232,13 +303,15 @@ mod tests {
     proptest! {
         #[test]
         fn contents_are_those_of_a_vector_and_frames_are_given_back(
+            base in prop::collection::vec(1u8.., 0..17000),
             steps in prop::collection::vec(step(), 0..12),
         ) {
+            let base = Vec::leak(base);
             let mut pages = HeapPages::new(200);
             let memory = memory(&mut pages);
             let before = pages.used();
-            let mut data = Data::default();
-            let mut model: Vec<u8> = Vec::new();
+            let mut data = Data::of(base);
+            let mut model: Vec<u8> = base.to_vec();
             for step in steps {
                 match step {
                     Step::Write(at, bytes) => {
@@ -257,7 +330,7 @@ mod tests {
                         model.resize(size as usize, 0);
                     }
                     Step::Punch(at, length) => {
-                        data.punch(&mut pages, at..at + length);
+                        data.punch(&mut pages, at..at + length).unwrap();
                         for byte in model.iter_mut().skip(at as usize).take(length as usize) {
                             *byte = 0;
                         }
@@ -281,6 +354,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shared_costs_no_frame_before_it_is_changed() {
+        let mut pages = HeapPages::new(40);
+        let memory = memory(&mut pages);
+        let mut data = Data::of(&[7; 3 * PAGE + 5]);
+        assert_eq!((data.frames(), data.filled()), (0, 4));
+        assert_eq!(data.seek(5, true), Ok(5));
+        assert_eq!(data.seek(5, false), Ok(data.size()));
+        let mut from = Buffer::new(&memory[..1]);
+        from.limit(1);
+        data.write(&mut pages, PAGE as u64, &mut from).unwrap();
+        assert_eq!((data.frames(), data.filled()), (1, 4));
+        data.punch(&mut pages, 0..2 * PAGE as u64).unwrap();
+        assert_eq!((data.frames(), data.filled()), (0, 2));
+        assert_eq!(data.seek(0, true), Ok(2 * PAGE as u64));
+        // What is cut does not come back.
+        data.resize(&mut pages, 1);
+        data.resize(&mut pages, 4 * PAGE as u64);
+        assert_eq!((data.filled(), data.seek(0, true)), (0, Err(Errno::NXIO)));
+    }
+
+    #[test]
     fn a_hole_costs_nothing_and_is_found() {
         let mut pages = HeapPages::new(20);
         let memory = memory(&mut pages);
@@ -292,7 +386,7 @@ mod tests {
         assert_eq!(data.seek(5, false), Ok(5));
         assert_eq!(data.seek((1 << 40) + 7, false), Ok((1 << 40) + 4096));
         assert_eq!(data.seek((1 << 40) + 4096, true), Err(Errno::NXIO));
-        data.punch(&mut pages, 0..u64::MAX / 2);
+        data.punch(&mut pages, 0..u64::MAX / 2).unwrap();
         assert_eq!(data.frames(), 0);
         assert_eq!(data.seek(0, true), Err(Errno::NXIO));
         assert_eq!(data.size(), (1 << 40) + 4096);

@@ -435,6 +435,15 @@ pub trait FileSystem {
         Ok(length)
     }
 
+    /// Gives a regular file that is empty these contents, which lie somewhere else and never change: no memory
+    /// is needed for them until they are changed or mapped.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    fn share(&mut self, ino: u64, contents: &'static [u8]) -> Result<()> {
+        Err(Errno::INVAL)
+    }
+
     /// Makes a regular file this long: cut, or with a hole at its end.
     ///
     /// # Errors

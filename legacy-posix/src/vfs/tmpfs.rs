@@ -288,7 +288,7 @@ impl FileSystem for Tmpfs {
     fn attributes(&self, _env: &mut Env, ino: u64) -> Result<Attributes> {
         let inode = self.get(ino)?;
         let (size, blocks, rdev) = match &inode.body {
-            Body::Regular(data) => (data.size(), data.frames() as u64 * 8, 0),
+            Body::Regular(data) => (data.size(), data.filled() as u64 * 8, 0),
             Body::Directory { entries, .. } => ((entries.len() as u64 + 2) * 20, 0, 0),
             Body::Link(text) => (text.len() as u64, 0, 0),
             Body::Special(device) => (0, 0, *device),
@@ -544,6 +544,16 @@ impl FileSystem for Tmpfs {
         written
     }
 
+    fn share(&mut self, ino: u64, contents: &'static [u8]) -> Result<()> {
+        match &mut self.get_mut(ino)?.body {
+            Body::Regular(data) if data.size() == 0 && data.frames() == 0 => {
+                *data = Data::of(contents);
+                Ok(())
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
     fn resize(&mut self, env: &mut Env, ino: u64, size: u64) -> Result<()> {
         let now = env.now;
         self.with_data(ino, Some(now), |data| data.resize(env.pages, size))
@@ -566,7 +576,7 @@ impl FileSystem for Tmpfs {
         let now = env.now;
         self.with_data(ino, Some(now), |data| {
             if hole {
-                data.punch(env.pages, range);
+                data.punch(env.pages, range)?;
             } else {
                 data.reserve(env.pages, range.clone())?;
                 if !keep {
