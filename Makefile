@@ -3,6 +3,7 @@
 #
 #   make run                       boot on this terminal; leave with Ctrl-A x
 #   make exec CMD='list'           boot, run one line of the monitor's, print its output
+#   make exec IMAGE=path [CMD=..]  the same with a container of an OCI bundle or image, and a command in it
 #   make test [NAME=text]          all tests, or those whose name contains text
 #   make check                     format, lints, documentation
 #   make bench                     measure; writes docs/benchmarks.md and docs/benchmarks-posix.md
@@ -30,8 +31,8 @@ run: deps
 	$(XTASK) run $(OPTIONS)
 
 exec: deps
-	$(if $(CMD),,$(error say what to run: make exec CMD='run process hello'))
-	$(XTASK) exec $(OPTIONS) -- "$$CMD"
+	$(if $(CMD)$(IMAGE),,$(error say what to run: make exec CMD='run process hello'))
+	$(XTASK) exec $(OPTIONS) $(if $(IMAGE),--image '$(IMAGE)') -- "$$CMD"
 
 test: deps
 	$(XTASK) test $(if $(NAME),-- '$(NAME)')

@@ -41,6 +41,8 @@ pub enum Contained {
     Bundle(&'static str, &'static str),
     /// Debian's busybox, with this `config.json`, its path from the workspace's folder.
     Busybox(&'static str, &'static str),
+    /// An image that umoci has made of programs of Debian's and skopeo has copied to an archive.
+    Image(&'static str),
 }
 
 /// One boot and what is learned from it.
@@ -156,6 +158,7 @@ pub const SUITES: &[Suite] = &[
                 Contained::Bundle("tests/guests/containers/bundle", "box"),
                 Contained::Busybox("tests/guests/containers/busybox.json", "busybox"),
                 Contained::Busybox("tests/guests/containers/locked.json", "locked"),
+                Contained::Image("image"),
             ],
         ),
         cases: &[include!("../guests/containers/src/cases.rs")],
@@ -427,6 +430,23 @@ pub const EXECUTED: &[Executed] = &[
         log: "",
     },
     Executed {
+        name: "exec::a_containers_output_and_status_are_those_of_the_line",
+        line: "container run --rm busybox sh -c 'echo in $(hostname); exit 3'",
+        addition: None,
+        output: "in busybox\n",
+        status: 3,
+        log: "busybox-1 ended with status 3",
+    },
+    Executed {
+        name: "exec::a_container_is_looked_after_in_dockers_words",
+        line: "container run -d --name one busybox sleep 1000; container exec one sh -c 'echo $PPID'; container kill one; \
+               container wait one; container rm one; container list",
+        addition: None,
+        output: "one\n0\none\n137\none\nNAME  ID  IMAGE  STATUS  COMMAND\n",
+        status: 0,
+        log: "",
+    },
+    Executed {
         name: "linux::debians_busybox_runs_a_pipeline_and_its_status_is_the_shells",
         line: "sh -c 'echo hello | cat; ls -1 -d /bin /tmp; exit 3'",
         addition: None,
@@ -473,6 +493,7 @@ pub const PRINTS: &[&str] = &[
     "hello from a thread",
     "9592 primes below 100000",
     "killed; all went as it should",
+    "hello from busybox, whose processes are",
     "crash crashed: write at 0x0 (instruction at 0x",
     "crash: crash at 0x",
     "BEFORE",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
+mod image;
 mod keys;
 mod linux;
 
@@ -220,6 +221,7 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
                     userland::bundle(&bundle, &config)?;
                     (bundle, name)
                 }
+                Contained::Image(name) => (image::make(&scratch.path().join(name))?, name),
             };
             let guest = format!("containers/{name}").parse()?;
             Ok(Addition { host, guest })

@@ -9,6 +9,7 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use xos_container::CONTAINERS;
 use xos_image::console::{EXEC_FILE, LOGIN_FILE};
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
@@ -61,6 +62,9 @@ enum Command {
         image: PathBuf,
     },
 }
+
+/// The container of `exec --image`.
+const EXECUTED: &str = "image";
 
 #[derive(Clone, Copy, Debug, Args)]
 struct FlavourOption {
@@ -200,8 +204,12 @@ struct Boot {
 
 #[derive(Debug, Args)]
 struct Exec {
-    /// The line.
-    line: String,
+    /// The line; with --image a command in the container, in the place of its own.
+    #[arg(required_unless_present = "image")]
+    line: Option<String>,
+    /// Run an OCI bundle or image of the host: PATH, or PATH:NAME of one of several images.
+    #[arg(long, value_name = "PATH")]
+    image: Option<PathBuf>,
     #[command(flatten)]
     system: System,
     #[command(flatten)]
@@ -302,7 +310,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Boot(options) => return boot(&options),
         Command::Exec(options) => {
             let stdout = &mut io::stdout();
-            return Ok(exec::exit_code(exec(&options, stdout)?));
+            return Ok(exec::exit_code(exec(options, stdout)?));
         }
         Command::Test(Test {
             filter,
@@ -415,12 +423,18 @@ fn show(
     Ok(ExitCode::SUCCESS)
 }
 
-fn exec(options: &Exec, output: &mut dyn io::Write) -> Result<i32> {
-    if options.line.contains(char::is_control) {
+fn exec(mut options: Exec, output: &mut dyn io::Write) -> Result<i32> {
+    let mut line = options.line.take().unwrap_or_default();
+    if line.contains(char::is_control) {
         bail!("a command is one line without control characters");
     }
+    if let Some(host) = options.image.take() {
+        let guest = format!("{CONTAINERS}/{EXECUTED}").parse()?;
+        options.system.add.push(Addition { host, guest });
+        line = format!("container run --rm {EXECUTED} {line}");
+    }
     let builder = options.machine.builder(Flavour::Release)?;
-    let files = [(EXEC_FILE, format!("{}\n", options.line).into_bytes())];
+    let files = [(EXEC_FILE, format!("{line}\n").into_bytes())];
     let image = options.system.pack(&builder, "exec", &files)?;
     progress("booting");
     let machine = image.boot(&*options.machine.simulator(Flavour::Release))?;
@@ -450,8 +464,9 @@ fn graph(options: Graph) -> Result<()> {
     };
     let mut dot = Vec::new();
     let status = exec(
-        &Exec {
-            line,
+        Exec {
+            line: Some(line),
+            image: None,
             system,
             machine,
         },

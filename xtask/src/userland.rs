@@ -3,12 +3,14 @@
 
 use crate::debian;
 use crate::tree::{Addition, GuestPath, Tree, TreeError};
+use crate::workspace::root;
 use anyhow::{Context, Result};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Programs of [`debian::PROGRAMS`], and where they are for a guest's programs.
 const PROGRAMS: &[(&str, &str)] = &[("busybox", BUSYBOX), ("bash", "bin/bash")];
@@ -16,6 +18,10 @@ const PROGRAMS: &[(&str, &str)] = &[("busybox", BUSYBOX), ("bash", "bin/bash")];
 const BUSYBOX: &str = "bin/busybox";
 /// Shells for a person, of which the first that is there is run ([`xos_image::console::LOGIN_FILE`]).
 pub const SHELLS: &str = "bash --login\nbusybox sh -l\n";
+/// A container of it, and its `config.json`.
+pub const CONTAINER: &str = "containers/busybox";
+/// See [`CONTAINER`].
+pub const CONFIG: &str = include_str!("busybox.json");
 /// Text files.
 const TEXTS: &[(&str, &str)] = &[
     (
@@ -59,6 +65,12 @@ pub fn add(tree: &mut Tree) -> Result<()> {
     for (guest, text) in TEXTS {
         unless_there(tree.add_bytes(guest.parse()?, text.as_bytes().to_vec()))?;
     }
+    if debian::program("busybox").is_ok() {
+        let guest: GuestPath = CONTAINER.parse()?;
+        if tree.paths().all(|path| *path != guest) {
+            add_container(tree, guest)?;
+        }
+    }
     Ok(())
 }
 
@@ -69,6 +81,25 @@ pub fn add(tree: &mut Tree) -> Result<()> {
 pub fn add_guest_kernel(tree: &mut Tree) -> Result<()> {
     let path = "boot/guest".parse()?;
     unless_there(tree.add_bytes(path, guest_kernel::IMAGE.to_vec()))
+}
+
+/// Adds a container of Debian's busybox.
+///
+/// # Errors
+/// When busybox cannot be had, or something cannot be written.
+pub fn add_container(tree: &mut Tree, guest: GuestPath) -> Result<()> {
+    /// So that two at a time are not at one folder.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Relaxed);
+    let host = root().join(format!("target/bundle.{}.{count}", std::process::id()));
+    let added = bundle(&host, CONFIG).and_then(|()| {
+        let guest = guest.clone();
+        let host = host.clone();
+        Ok(tree.add(&Addition { host, guest }).map(drop)?)
+    });
+    // It is in the tree, or of no use.
+    let _ = fs::remove_dir_all(&host);
+    added
 }
 
 /// The names that busybox has, which it knows itself: paths below the root.

@@ -6,6 +6,9 @@ pub const BANNER: &str = "\nxOS: isolation contexts on seL4\n\
     Every program here is an isolation context (IC). What kind of one, a process or a thread,\n\
     is the affair of the factory that made it.\n";
 
+/// The line that is left out if there is no such container in the file tree.
+pub const CONTAINER: &str = "container run --rm busybox";
+
 /// What is said before a line is run, and the line.
 pub const STEPS: &[(&str, &str)] = &[
     ("The ICs that exist from the start:", "list"),
@@ -24,6 +27,10 @@ pub const STEPS: &[(&str, &str)] = &[
     (
         "A key-value service and its clients, each in an IC of its own:",
         "run process kv",
+    ),
+    (
+        "A container: a Linux of its own, all of it paid from one budget:",
+        CONTAINER,
     ),
     (
         "A crash, which hurts nobody else:",

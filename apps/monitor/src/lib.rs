@@ -65,13 +65,22 @@ pub fn login_line(files: &[u8]) -> Option<&str> {
 
 /// Whether the file tree has a program, `bin/NAME`.
 pub fn has_program(files: &[u8], name: &str) -> bool {
+    has_file(files, "bin/", name)
+}
+
+/// Whether the file tree has a container, `containers/NAME`.
+pub fn has_container(files: &[u8], name: &str) -> bool {
+    has_file(files, "containers/", name)
+}
+
+fn has_file(files: &[u8], folder: &str, name: &str) -> bool {
     let Ok(archive) = tar_no_std::TarArchiveRef::new(files) else {
         return false;
     };
     archive.entries().any(|entry| {
         entry.filename().as_str().is_ok_and(|path| {
             let path = path.strip_prefix("./").unwrap_or(path);
-            path.strip_prefix("bin/") == Some(name)
+            path.strip_prefix(folder) == Some(name)
         })
     })
 }

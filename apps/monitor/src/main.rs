@@ -368,6 +368,10 @@ impl System for Machine {
 impl Containers for Machine {
     type Container = (u32, Container);
 
+    fn has_container(&self, name: &str) -> bool {
+        monitor::has_container(files(), name)
+    }
+
     fn create_container(&mut self, start: &Start) -> Result<(IcId, Self::Container)> {
         let arguments = joined(start.arguments.iter().map(String::as_str));
         let environment = joined(start.environment.iter().map(String::as_str));

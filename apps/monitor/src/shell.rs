@@ -515,6 +515,9 @@ impl<S: System + Containers> Shell<S> {
         let begin = self.system.now();
         let before = self.system.free();
         for (say, line) in demo::STEPS {
+            if *line == demo::CONTAINER && !self.system.has_container("busybox") {
+                continue;
+            }
             self.system.print(&format!("\n{say}\n{PROMPT}{line}\n"));
             if let Some(message) = self.line(line).message {
                 self.system.print(&format!("{message}\n"));

@@ -83,6 +83,8 @@ pub trait Containers {
     /// A container, until it is removed.
     type Container: Copy;
 
+    /// Whether the file tree has one of this name.
+    fn has_container(&self, name: &str) -> bool;
     /// Makes one; gives its IC. Its arguments are the command that takes the place of its own.
     fn create_container(&mut self, start: &Start) -> Result<(IcId, Self::Container)>;
     /// Lets it run.

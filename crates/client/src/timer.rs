@@ -38,6 +38,19 @@ impl<P: Port> Timer<P> {
         self.0.call(Op::Alarm.label(), [time, 0, 0, 0], 2).map(drop)
     }
 
+    /// The processor's time stamp counter and the time, as [`now`](Self::now) counts: when the driver started,
+    /// and now.
+    pub fn counter(&self) -> Result<[(u64, Duration); 2]> {
+        let [first, start, last, now] = self
+            .0
+            .call(Op::Counter.label(), [0; 4], 0)?
+            .at_least(4)?;
+        Ok([
+            (first, Duration::from_nanos(start)),
+            (last, Duration::from_nanos(now)),
+        ])
+    }
+
     /// Time since 1970-01-01 UTC by the real-time clock.
     pub fn real_time(&self) -> Result<Duration> {
         let [seconds, nanoseconds, ..] =

@@ -18,5 +18,8 @@ ops! {
         Alarm,
         /// Reply: word 0 seconds since 1970-01-01 UTC by the real-time clock, word 1 nanoseconds.
         RealTime,
+        /// Reply: the processor's time stamp counter and the time, as [`Now`](Self::Now) has it, when the driver
+        /// started; then the same of now. Whoever wants to tell time from the counter learns its rate from these.
+        Counter,
     }
 }

@@ -30,6 +30,16 @@ pub fn sleep(time: Duration) -> Result<()> {
         .trying(Tried::Timer)
 }
 
+/// The processor's time stamp counter and the time, as [`now`] counts: when the timer driver started, and now.
+///
+/// # Errors
+/// When there is no timer.
+pub fn counter() -> Result<[(u64, Duration); 2]> {
+    TIMER
+        .with(|endpoint| Timer::new(endpoint).counter())
+        .trying(Tried::Timer)
+}
+
 /// Time since 1970-01-01 UTC by the real-time clock.
 ///
 /// # Errors

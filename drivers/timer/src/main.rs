@@ -77,6 +77,14 @@ static DEADLINES: Mutex<Deadlines<Token>> = Mutex::new(Deadlines::new());
 struct Driver<'a> {
     timer: Timer<'a, Registers, Token>,
     manager: Manager,
+    /// The counter and the time when it started.
+    start: (u64, u64),
+}
+
+/// The processor's time stamp counter.
+fn counter() -> u64 {
+    // SAFETY: the instruction reads a counter; the kernel does not forbid it (CR4.TSD is clear).
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 impl Driver<'_> {
@@ -113,6 +121,10 @@ impl Driver<'_> {
             Op::RealTime => {
                 let (seconds, nanoseconds) = self.timer.real_time();
                 Ok(reply.ok(&[seconds, nanoseconds]))
+            }
+            Op::Counter => {
+                let now = (counter(), self.timer.now());
+                Ok(reply.ok(&[self.start.0, self.start.1, now.0, now.1]))
             }
         }
     }
@@ -171,7 +183,9 @@ fn init() -> NullHandler {
     let mut driver = Driver {
         timer: Timer::new(hpet, &mut deadlines, date),
         manager: Manager::new(MANAGER.endpoint()),
+        start: (0, 0),
     };
+    driver.start = (counter(), driver.timer.now());
     let registered = driver.manager.register(&Register {
         name: Name::new("timer"),
         endpoint: 0,

@@ -5,7 +5,7 @@
 use core::arch::x86_64::_rdtsc;
 use core::time::Duration;
 
-/// How long the counter is compared with the timer at the start.
+/// How long the counter is compared with the timer at least.
 const SAMPLE: Duration = Duration::from_millis(10);
 
 /// A clock.
@@ -26,9 +26,13 @@ fn count() -> u64 {
 impl Clock {
     /// Compares the counter with the timer.
     pub fn new() -> xos::Result<Self> {
-        let (first, start) = (xos::timer::now()?, count());
-        xos::timer::sleep(SAMPLE)?;
-        let (last, end) = (xos::timer::now()?, count());
+        // The driver has compared the two since it started, which is long enough unless that was just now.
+        let [(mut start, mut first), (mut end, mut last)] = xos::timer::counter()?;
+        if last.saturating_sub(first) < SAMPLE {
+            (start, first) = (end, last);
+            xos::timer::sleep(SAMPLE)?;
+            [_, (end, last)] = xos::timer::counter()?;
+        }
         let nanoseconds = last.saturating_sub(first).as_nanos().max(1);
         let counts = u128::from(end.wrapping_sub(start)).max(1);
         let real = xos::timer::real_time()?.saturating_sub(last);

@@ -8,7 +8,7 @@ use xos_protocol::factory::Spec;
 use xos_protocol::{Error, ExitStatus, Result};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use super::{Made, Printed, create, free};
+use super::{Made, Printed, create, free, manager};
 
 /// A container of one of the images, which runs a script.
 fn shell(number: u32, image: &str, script: &str) -> Result<Made> {
@@ -243,4 +243,103 @@ pub fn nothing_is_left_of_containers_that_ran(_: &mut ()) -> Outcome {
         (after.bytes, after.slots, after.ics, after.sessions),
         (before.bytes, before.slots, before.ics, before.sessions)
     )
+}
+
+pub fn no_path_and_no_device_leads_out_of_a_container(_: &mut ()) -> Outcome {
+    let script = "cd ../../../../..; pwd; ls -di / /.. /../.. /proc/1/root/.. | cut -d' ' -f1 | uniq | wc -l; \
+                  ln -s ../../../../../srv /srv/up; ls /srv/up; ln -s /srv/loop /srv/loop; \
+                  cat /srv/loop 2>/dev/null || echo loop; \
+                  mkdir -p /srv/a/b; cd /srv/a/b; mv /srv/a/b /srv/c; cd ..; pwd -P; \
+                  cat /proc/1/fd/../../../etc/hostname; \
+                  mknod /srv/disk b 8 0 && cat /srv/disk 2>/dev/null || echo disk; \
+                  mknod /srv/mem c 1 1 && cat /srv/mem 2>/dev/null || echo mem; \
+                  cat /dev/console 2>/dev/null || echo console; \
+                  chroot /srv /bin/sh 2>/dev/null || echo chroot; \
+                  cat /proc/kcore /proc/ic/list 2>/dev/null || echo kernel; \
+                  unshare -m true 2>/dev/null || echo unshare; \
+                  echo b > /proc/sysrq-trigger 2>/dev/null || echo sysrq";
+    let expected = "/\n1\nmade\nup\nloop\n/srv\nxos\ndisk\nmem\nconsole\nchroot\nkernel\nunshare\nsysrq\n";
+    check_eq!(output("busybox", script)?, expected)
+}
+
+pub fn a_container_whose_server_is_killed_is_told_of_and_hurts_nobody_else(
+    _: &mut (),
+) -> Outcome {
+    let other = shell(1, "locked", "sleep 1000")?;
+    other.start()?;
+    let number = other.container.exec("true\0", "", "")?;
+    check_eq!(other.container.exec_wait(number)?, 0)?;
+    let before = free()?;
+    let made = shell(0, "busybox", "echo begun; while :; do :; done")?;
+    made.start()?;
+    let number = made.container.exec("sleep\01000\0", "", "")?;
+    // By who may end anything, at whatever it is doing.
+    manager().destroy(made.id)?;
+    check_eq!(made.container.exec_wait(number), Err(Error::Gone))?;
+    check_eq!(made.container.wait(), Err(Error::Gone))?;
+    check_eq!(free()?.bytes, before.bytes)?;
+    let number = other.container.exec("sh\0-c\0exit 6\0", "", "")?;
+    check_eq!(other.container.exec_wait(number)?, 6)?;
+    other.remove()?;
+    Ok(())
+}
+
+pub fn a_hundred_containers_run_at_once(_: &mut ()) -> Outcome {
+    const COUNT: u32 = 100;
+    run("locked", "true")?;
+    let before = free()?;
+    let mut all = Vec::new();
+    for number in 0..COUNT {
+        let arguments = "sleep\x001000\0";
+        let spec = Spec {
+            image: "locked",
+            arguments,
+            memory: 4 << 20,
+            ..Spec::default()
+        };
+        let made = create(number, &spec)?;
+        made.start()?;
+        all.push(made);
+    }
+    // Each does what it is told, so all of them have begun.
+    for (number, made) in all.iter().enumerate() {
+        let script = alloc::format!("sh\0-c\0exit {}\0", number % 7);
+        let program = made.container.exec(&script, "", "")?;
+        check_eq!(usize::from(made.container.exec_wait(program)?), number % 7)?;
+    }
+    let each = (before.bytes - free()?.bytes) / u64::from(COUNT);
+    // Their budgets are reserved, and used up to that: what each has is told by the report of the benchmark.
+    check!(each <= 4 << 20, "each takes {each} bytes")?;
+    for made in all {
+        made.remove()?;
+    }
+    check_eq!(free()?.bytes, before.bytes)
+}
+
+pub fn an_image_that_umoci_made_and_skopeo_copied_runs(_: &mut ()) -> Outcome {
+    let spec = |arguments| Spec {
+        image: "image",
+        arguments,
+        ..Spec::default()
+    };
+    let made = create(0, &spec(""))?;
+    made.start()?;
+    check_eq!(made.printed()?.output, "hello from ann in /home\n")?;
+    made.remove()?;
+    // A command takes the place of its own; the entry point, the shell, stays.
+    let made = create(0, &spec("-c\0cat /etc/motd; [ -e /bin/ls ] || echo gone; while :; do :; done\0"))?;
+    made.start()?;
+    for (program, expected) in [
+        ("/bin/bash\0-c\0for i in {1..3}; do echo -n $i; done; echo $BASHPID $EUID\0", "123"),
+        ("/bin/sash\0-c\0-pwd\0", "/home\n"),
+    ] {
+        let number = made.container.exec(program, "", "")?;
+        let (output, errors) = made.streams(number)?;
+        check!(output.starts_with(expected), "{program}: {output:?}, {errors:?}")?;
+    }
+    made.container.signal(9)?;
+    let printed = made.printed()?;
+    check_eq!((&*printed.output, printed.status), ("two\ngone\n", 137))?;
+    made.remove()?;
+    Ok(())
 }
