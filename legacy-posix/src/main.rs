@@ -27,12 +27,12 @@ mod spaces;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use legacy_posix::PAGE;
 use legacy_posix::boot::{self, Boot, BootError};
 use legacy_posix::container::{Container, ITSELF, Report, shell_status};
 use legacy_posix::kernel::Execution;
 use legacy_posix::machine_api::LineEnds;
 use legacy_posix::mm::Access;
-use legacy_posix::PAGE;
 use legacy_posix::server::{Fault, Server};
 use sel4::cap::Endpoint;
 use sel4::{MessageInfo, Word};

@@ -41,10 +41,7 @@ impl<P: Port> Timer<P> {
     /// The processor's time stamp counter and the time, as [`now`](Self::now) counts: when the driver started,
     /// and now.
     pub fn counter(&self) -> Result<[(u64, Duration); 2]> {
-        let [first, start, last, now] = self
-            .0
-            .call(Op::Counter.label(), [0; 4], 0)?
-            .at_least(4)?;
+        let [first, start, last, now] = self.0.call(Op::Counter.label(), [0; 4], 0)?.at_least(4)?;
         Ok([
             (first, Duration::from_nanos(start)),
             (last, Duration::from_nanos(now)),

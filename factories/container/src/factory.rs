@@ -33,8 +33,10 @@ pub const SERVER: &str = "legacy-posix";
 pub const DEFAULT_MEMORY: u64 = 16 << 20;
 /// Threads that a container may have when its description does not say.
 const DEFAULT_PIDS: u32 = 24;
-/// ICs and sessions of the server's own.
-const OWN_UNITS: u32 = 32;
+/// ICs, sessions and objects of the server's own.
+const OWN_UNITS: u32 = 16;
+/// Bytes of memory that a server has in one region at most, and a share of it.
+const REGION: u64 = 4 << 20;
 /// The most that a specification can ask for.
 const MAX_UNITS: u32 = (1 << 12) - 1;
 /// Bytes of a server's stack, of which those cost something that it uses.
@@ -160,7 +162,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 environment: "",
                 channels: spec.channels,
                 memory,
-                ics: pids.saturating_add(OWN_UNITS).min(MAX_UNITS) as u16,
+                ics: units(pids, memory),
                 stack: spec.stack.max(SERVER_STACK),
                 cspace_radix: SERVER_RADIX,
                 composes: true,
@@ -476,6 +478,16 @@ fn log_reply(record: &Record, of: u32, from: u64, reply: &mut Reply) -> bool {
         Err(error) => reply.error(error),
     };
     tells
+}
+
+/// ICs, sessions and regions that a container with so many threads and bytes of memory may pay for.
+fn units(pids: u32, memory: u64) -> u16 {
+    // The first regions are smaller.
+    let regions = u32::try_from(memory / REGION)
+        .unwrap_or(u32::MAX)
+        .saturating_add(2);
+    let all = regions.saturating_mul(2).saturating_add(OWN_UNITS);
+    all.saturating_add(pids).min(MAX_UNITS) as u16
 }
 
 /// The member's program, for the factory of programs.

@@ -30,7 +30,12 @@ pub fn make(folder: &Path) -> Result<PathBuf> {
     let text = |name: &str| folder.join(name).display().to_string();
     let image = format!("{}:1", text("layout"));
     let (first, second) = (text("first"), text("second"));
-    let unpack = |bundle: &str| tool("umoci", &["unpack", "--rootless", "--image", &image, bundle]);
+    let unpack = |bundle: &str| {
+        tool(
+            "umoci",
+            &["unpack", "--rootless", "--image", &image, bundle],
+        )
+    };
     tool("umoci", &["init", "--layout", &text("layout")])?;
     tool("umoci", &["new", "--image", &image])?;
     unpack(&first)?;

@@ -23,7 +23,7 @@ cases! {
     the_end_of_the_first_process_is_the_end_of_all,
     nothing_is_left_of_containers_that_ran,
     no_path_and_no_device_leads_out_of_a_container,
-    a_container_whose_server_is_killed_is_told_of_and_hurts_nobody_else,
+    a_server_that_is_killed_hurts_no_other_container,
     an_image_that_umoci_made_and_skopeo_copied_runs,
     a_hundred_containers_run_at_once,
 }
