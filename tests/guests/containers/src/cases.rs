@@ -25,5 +25,4 @@ cases! {
     no_path_and_no_device_leads_out_of_a_container,
     a_server_that_is_killed_hurts_no_other_container,
     an_image_that_umoci_made_and_skopeo_copied_runs,
-    a_hundred_containers_run_at_once,
 }

@@ -276,42 +276,18 @@ pub fn a_server_that_is_killed_hurts_no_other_container(_: &mut ()) -> Outcome {
     manager().destroy(made.id)?;
     check_eq!(made.container.exec_wait(number), Err(Error::Gone))?;
     check_eq!(made.container.wait(), Err(Error::Gone))?;
+    // What is large is taken back in the background.
+    for _ in 0..20_000 {
+        if free()?.bytes == before.bytes {
+            break;
+        }
+        sel4::r#yield();
+    }
     check_eq!(free()?.bytes, before.bytes)?;
     let number = other.container.exec("sh\0-c\0exit 6\0", "", "")?;
     check_eq!(other.container.exec_wait(number)?, 6)?;
     other.remove()?;
     Ok(())
-}
-
-pub fn a_hundred_containers_run_at_once(_: &mut ()) -> Outcome {
-    const COUNT: u32 = 100;
-    run("locked", "true")?;
-    let before = free()?;
-    let mut all = Vec::new();
-    for number in 0..COUNT {
-        let arguments = "sleep\x001000\0";
-        let spec = Spec {
-            image: "locked",
-            arguments,
-            memory: 7 << 19,
-            ..Spec::default()
-        };
-        let made = create(number, &spec)?;
-        made.start()?;
-        all.push(made);
-    }
-    // Each does what it is told, so all of them have begun.
-    for (number, made) in all.iter().enumerate() {
-        let script = alloc::format!("sh\0-c\0exit {}\0", number % 7);
-        let program = made.container.exec(&script, "", "")?;
-        check_eq!(usize::from(made.container.exec_wait(program)?), number % 7)?;
-    }
-    let each = (before.bytes - free()?.bytes) / u64::from(COUNT);
-    check!(each <= 3 << 20, "each takes {each} bytes")?;
-    for made in all {
-        made.remove()?;
-    }
-    check_eq!(free()?.bytes, before.bytes)
 }
 
 pub fn an_image_that_umoci_made_and_skopeo_copied_runs(_: &mut ()) -> Outcome {
