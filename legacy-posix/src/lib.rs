@@ -40,7 +40,7 @@
 //! | [`mm`] | address spaces: mappings, pages, copy on write |
 //! | [`wait`], [`futex`], [`timers`] | who waits for what |
 //! | [`signal`] | what is pending, and what is done about it |
-//! | [`task`], [`server`] | processes and threads, and everything that happens to them |
+//! | [`task`], [`id_map`], [`server`] | processes and threads, and everything that happens to them |
 //! | [`elf`], [`boot`] | programs, and the first of them |
 //! | [`container`](mod@container) | a server whose processes are a container |
 //! | [`syscall`] | from a call's number to what does it |
@@ -67,6 +67,7 @@ pub mod flow;
 pub mod futex;
 pub mod gate;
 pub mod id;
+pub mod id_map;
 pub mod kernel;
 pub mod machine_api;
 pub mod mm;

@@ -8,11 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use hashbrown::HashMap;
 use linux_raw_sys::general as linux;
 
 use crate::file::{PlaceId, TableId};
 use crate::flow::Progress;
+use crate::id_map::IdMap;
 use crate::kernel::{Execution, Registers};
 use crate::mm::{AddressSpace, FileId};
 use crate::signal::{Actions, AlternateStack, Pending};
@@ -266,15 +266,15 @@ pub struct Group {
 #[derive(Default)]
 pub struct Tasks {
     /// Processes by number.
-    pub processes: BTreeMap<ProcessId, Box<Process>>,
+    pub processes: IdMap<ProcessId, Box<Process>>,
     /// Threads by number.
-    pub threads: HashMap<ThreadId, Thread>,
+    pub threads: IdMap<ThreadId, Box<Thread>>,
     /// Process groups by number.
     pub groups: BTreeMap<ProcessId, Group>,
     /// Sessions: how many groups each has.
     pub sessions: BTreeMap<ProcessId, usize>,
     /// Threads by what executes them.
-    pub executions: HashMap<Execution, ThreadId>,
+    pub executions: IdMap<Execution, ThreadId>,
     /// The system as a whole.
     pub system: System,
     /// Threads that there may be, zombies included; nothing: [`MAX_THREADS`].
@@ -353,12 +353,15 @@ impl Tasks {
 
     /// A thread that exists.
     pub fn thread(&self, id: ThreadId) -> Result<&Thread> {
-        self.threads.get(&id).ok_or(Errno::SRCH)
+        self.threads.get(&id).map(|t| &**t).ok_or(Errno::SRCH)
     }
 
     /// A thread that exists, to change.
     pub fn thread_mut(&mut self, id: ThreadId) -> Result<&mut Thread> {
-        self.threads.get_mut(&id).ok_or(Errno::SRCH)
+        self.threads
+            .get_mut(&id)
+            .map(|t| &mut **t)
+            .ok_or(Errno::SRCH)
     }
 
     /// A process that exists, be it as a zombie.

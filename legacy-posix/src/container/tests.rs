@@ -119,7 +119,7 @@ impl Contained {
     }
 
     fn exec(&mut self, number: u32, arguments: &str) -> ThreadId {
-        let before: Vec<_> = self.test.server.tasks.threads.keys().copied().collect();
+        let before: Vec<_> = self.test.server.tasks.threads.keys().collect();
         self.command(Command::Exec {
             number,
             arguments,
@@ -127,7 +127,7 @@ impl Contained {
             cwd: "",
         });
         let mut now = self.test.server.tasks.threads.keys();
-        *now.find(|thread| !before.contains(thread))
+        now.find(|thread| !before.contains(thread))
             .expect("nothing was started")
     }
 

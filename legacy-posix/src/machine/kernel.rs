@@ -71,6 +71,8 @@ pub struct Machine {
     spaces: Spaces,
     /// Whose fault is being seen to. Whoever has been told to go on otherwise is it no more.
     caller: Option<Caller>,
+    /// Registers on their way from the kernel; kept so that they need not be cleared first.
+    context: UserContext,
     clock: Clock,
     alarm: u64,
     random: u64,
@@ -84,6 +86,7 @@ impl Machine {
         Ok(Self {
             spaces: Spaces::new(endpoint, pages),
             caller: None,
+            context: UserContext::default(),
             clock,
             alarm: NO_ALARM,
             random,
@@ -113,9 +116,11 @@ impl Machine {
 
     /// Reads the registers of an execution.
     fn read(&mut self, execution: Execution, suspend: bool) -> Option<Registers> {
-        let context = self.spaces.tcb(execution)?.tcb_read_registers(suspend, ALL);
-        let context = context.ok()?;
-        let raw = context.inner();
+        self.spaces
+            .tcb(execution)?
+            .tcb_read_registers_into(suspend, ALL, &mut self.context)
+            .ok()?;
+        let raw = self.context.inner();
         Some(Registers {
             rip: raw.rip,
             rsp: raw.rsp,

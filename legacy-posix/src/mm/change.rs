@@ -219,6 +219,7 @@ impl AddressSpace {
     ) -> Result<()> {
         aligned(address)?;
         let range = range(address, length, Errno::NOMEM)?;
+        self.table.forget();
         let (changed, outcome) = self.change(r, range, |mapping| {
             if !mapping.most.contains(protection) {
                 return Err(Errno::ACCES);

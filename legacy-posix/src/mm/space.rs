@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::table::{Entry, Table};
+use super::table::{Entry, Store, Table};
 use super::{
     Access, END, FileId, PAGE_BYTES, Protection, Resources, STACK_END, Space, page_number,
     page_start,
@@ -14,9 +14,10 @@ use crate::buffer::Segment;
 use crate::errno::{Errno, Result};
 use crate::pages::{PAGE, Page};
 
-/// Pages around one that is touched, which are mapped with it if they are there: a fault costs three
-/// times what mapping a page costs. Aligned pieces of so many pages.
-const AROUND: u64 = 16;
+/// Pages around one that is touched, which are mapped with it if they are there. Aligned pieces of so many
+/// pages. Mapping a page and unmapping it later costs as much as the fault that it may save, so that
+/// more of them would pay only where most are used.
+const AROUND: u64 = 4;
 /// Bytes that stay free below a stack that grows.
 const STACK_GAP: u64 = 256 * PAGE_BYTES;
 
@@ -309,23 +310,29 @@ impl AddressSpace {
     fn show_around(&mut self, r: &mut Resources<'_>, number: u64, start: u64, mapping: &Mapping) {
         let first = (number & !(AROUND - 1)).max(page_number(start));
         let end = ((number | (AROUND - 1)) + 1).min(page_number(mapping.end));
-        for near in first..end {
-            match (self.table.get(near), mapping.file) {
-                (Some(entry), _) if entry.slot.is_some() => continue,
-                (Some(_), _) => {}
-                (None, None) => continue,
-                (None, Some((file, page))) => {
-                    let index = page + near - page_number(start);
-                    let Some(page) = r.files.page_if_present(r.pages, file, index) else {
-                        continue;
-                    };
-                    let entry = Entry {
-                        page,
-                        slot: None,
-                        writable: false,
-                    };
-                    self.table.insert(near, entry);
-                }
+        let (there, hidden) = self.table.around(first..end);
+        // What is there, or could be had of the file.
+        let mut left = match mapping.file {
+            Some(_) => (hidden | !there) & (u64::MAX >> (64 - (end - first))),
+            None => hidden,
+        };
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let near = first + u64::from(bit);
+            if there >> bit & 1 == 0
+                && let Some((file, page)) = mapping.file
+            {
+                let index = page + near - page_number(start);
+                let Some(page) = r.files.page_if_present(r.pages, file, index) else {
+                    continue;
+                };
+                let entry = Entry {
+                    page,
+                    slot: None,
+                    writable: false,
+                };
+                self.table.insert(near, entry);
             }
             // What is not mapped now is mapped when it is touched.
             if self.show(r, near, mapping, false).is_err() {
@@ -372,7 +379,28 @@ impl AddressSpace {
     }
 
     /// The frame behind an address, for the server's own access on behalf of the program.
+    #[inline]
     fn frame(&mut self, r: &mut Resources<'_>, address: u64, access: Access) -> Result<Page> {
+        if let Some(recent) = self.table.recall(page_number(address)) {
+            let allowed = match access {
+                Access::Read => true,
+                Access::Execute => false,
+                Access::Write => match recent.store {
+                    Store::No => false,
+                    Store::Own => r.pages.holders(recent.page) == 1,
+                    Store::Shared => true,
+                },
+            };
+            if allowed {
+                return Ok(recent.page);
+            }
+        }
+        self.find_frame(r, address, access)
+    }
+
+    /// The same for one that is not remembered, and is then.
+    #[inline(never)]
+    fn find_frame(&mut self, r: &mut Resources<'_>, address: u64, access: Access) -> Result<Page> {
         let fault = |_| Errno::FAULT;
         let (start, mapping) = self.reach(address, access).map_err(fault)?;
         let number = page_number(address);
@@ -384,6 +412,12 @@ impl AddressSpace {
             // The program is going to look at it. If this fails, it is mapped when it does.
             let _ = self.show(r, number, &mapping, false);
         }
+        let store = match mapping.protection.contains(Protection::WRITE) {
+            true if mapping.shared => Store::Shared,
+            true => Store::Own,
+            false => Store::No,
+        };
+        self.table.remember(number, page, store);
         Ok(page)
     }
 

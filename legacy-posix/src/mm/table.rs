@@ -2,6 +2,10 @@
 //! Which frame is where: the page table that the server itself keeps.
 //!
 //! Leaves span 2 MiB, as the kernel's do, so that what is cheap for one is cheap for the other.
+//!
+//! A table also remembers some of its pages together with what the program may do there, which the mappings say:
+//! the server looks at the same few pages again and again. Whatever can change either forgets: each change of an
+//! entry forgets that page, each change of a range all of them.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -24,6 +28,38 @@ pub struct Entry {
     pub writable: bool,
 }
 
+/// Pages that are remembered: each has one place.
+const RECENT: usize = 16;
+
+/// What is remembered of a page: the program may load from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recent {
+    number: u64,
+    /// The frame.
+    pub page: Page,
+    /// Whether the program may store to it.
+    pub store: Store,
+}
+
+/// Whether a program may store to a page that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Store {
+    /// It may not, or would get a page of its own first.
+    No,
+    /// It may as long as nobody else holds the frame.
+    Own,
+    /// It may, and others see it.
+    Shared,
+}
+
+impl Recent {
+    const NONE: Self = Self {
+        number: u64::MAX,
+        page: Page(0),
+        store: Store::No,
+    };
+}
+
 #[derive(Clone)]
 struct Leaf {
     count: u16,
@@ -38,10 +74,20 @@ impl Leaf {
 }
 
 /// Frames by page number.
-#[derive(Default)]
 pub struct Table {
     leaves: BTreeMap<u64, Box<Leaf>>,
     count: usize,
+    recent: [Recent; RECENT],
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            leaves: BTreeMap::new(),
+            count: 0,
+            recent: [Recent::NONE; RECENT],
+        }
+    }
 }
 
 impl Table {
@@ -56,8 +102,50 @@ impl Table {
         self.leaves.get(&(number / SPAN))?.entries[(number % SPAN) as usize].as_ref()
     }
 
+    /// Of the pages of a range, which is at most 64 long and within a leaf: which are there, and which of
+    /// these the kernel does not map. The lowest bit is the first page.
+    pub fn around(&self, range: Range<u64>) -> (u64, u64) {
+        let Some(leaf) = self.leaves.get(&(range.start / SPAN)) else {
+            return (0, 0);
+        };
+        let (mut there, mut hidden) = (0, 0);
+        let entries = &leaf.entries[within(range.start / SPAN, &range)];
+        for (bit, entry) in entries.iter().enumerate() {
+            if let Some(entry) = entry {
+                there |= 1 << bit;
+                hidden |= u64::from(entry.slot.is_none()) << bit;
+            }
+        }
+        (there, hidden)
+    }
+
+    /// What is remembered of the page of this number.
+    #[inline]
+    pub fn recall(&self, number: u64) -> Option<Recent> {
+        let recent = self.recent[number as usize % RECENT];
+        (recent.number == number).then_some(recent)
+    }
+
+    /// Remembers a page that is in the table, and that the program may load from.
+    pub fn remember(&mut self, number: u64, page: Page, store: Store) {
+        debug_assert_eq!(self.get(number).map(|entry| entry.page), Some(page));
+        self.recent[number as usize % RECENT] = Recent {
+            number,
+            page,
+            store,
+        };
+    }
+
+    /// Remembers nothing any more: what the program may do has changed.
+    pub fn forget(&mut self) {
+        self.recent = [Recent::NONE; RECENT];
+    }
+
     /// The page of this number, to change.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        if self.recall(number).is_some() {
+            self.recent[number as usize % RECENT] = Recent::NONE;
+        }
         self.leaves.get_mut(&(number / SPAN))?.entries[(number % SPAN) as usize].as_mut()
     }
 
@@ -97,6 +185,7 @@ impl Table {
 
     /// Calls `f` with each page of a range.
     pub fn each_mut(&mut self, range: Range<u64>, mut f: impl FnMut(u64, &mut Entry)) {
+        self.forget();
         if range.is_empty() {
             return;
         }
@@ -179,6 +268,13 @@ mod tests {
             prop_assert_eq!(table.len(), model.len());
             for number in 0..6000 {
                 prop_assert_eq!(table.get(number), model.get(&number));
+            }
+            for first in (0..3072).step_by(64) {
+                let (there, hidden) = table.around(first..first + 64);
+                prop_assert_eq!(there, hidden);
+                for bit in 0..64 {
+                    prop_assert_eq!(there >> bit & 1 != 0, model.contains_key(&(first + bit)));
+                }
             }
             table.remove_range(0..6000, |_, _| ());
             prop_assert!(table.len() == 0 && table.leaves.is_empty());

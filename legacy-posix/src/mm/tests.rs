@@ -392,6 +392,8 @@ enum Step {
     Drop(u64, u64),
     Fork,
     EndChild,
+    Read(u64),
+    Write(u64, u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -404,7 +406,9 @@ fn step() -> impl Strategy<Value = Step> {
         (page.clone(), pages.clone(), 0u32..4).prop_map(|(a, n, p)| Step::Protect(a, n, p)),
         (page.clone(), 1u8..).prop_map(|(a, b)| Step::Store(a, b)),
         (page.clone(), pages.clone(), 1u64..12).prop_map(|(a, n, m)| Step::Move(a, n, m)),
-        (page, pages).prop_map(|(a, n)| Step::Drop(a, n)),
+        (page.clone(), pages).prop_map(|(a, n)| Step::Drop(a, n)),
+        page.clone().prop_map(Step::Read),
+        (page, 1u8..).prop_map(|(a, b)| Step::Write(a, b)),
         Just(Step::Fork),
         Just(Step::EndChild),
     ]
@@ -455,6 +459,26 @@ proptest! {
                     if let Some(child) = child.take() {
                         w.end(child);
                     }
+                }
+                // The server reads and writes exactly where the program could itself, whatever it remembers: a
+                // fault of the program's asks the mappings and the file, and nothing that is remembered.
+                Step::Read(page) => {
+                    let read = mm.read(&mut w.r(), at(page), &mut [0; 8]).is_ok();
+                    prop_assert_eq!(read, w.load(&mut mm, at(page)).is_ok());
+                    let found = mm.find(at(page));
+                    prop_assert!(!read || found.is_some_and(|(_, m)| m.protection.allows(Access::Read)));
+                }
+                Step::Write(page, byte) => {
+                    let wrote = mm.write(&mut w.r(), at(page), &[byte]).is_ok();
+                    let found = mm.find(at(page)).map(|(_, mapping)| *mapping);
+                    let may = found.is_some_and(|m| m.protection.allows(Access::Write));
+                    prop_assert!(!wrote || may);
+                    if wrote {
+                        let frame = mm.table.get(page_number(at(page))).unwrap().page;
+                        prop_assert!(found.unwrap().shared || w.pages.holders(frame) == 1);
+                        prop_assert_eq!(w.load(&mut mm, at(page)), Ok(byte));
+                    }
+                    prop_assert_eq!(wrote, w.store(&mut mm, at(page), byte).is_ok());
                 }
             }
             let total: u64 = mm.mappings().map(|(start, mapping)| mapping.end - start).sum();

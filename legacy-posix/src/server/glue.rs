@@ -227,6 +227,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         let Some(console) = self.console else {
             return;
         };
+        // There is nothing after most events.
+        if !self.files.terminals.has_output(console) {
+            return;
+        }
         let mut bytes = [0; 512];
         loop {
             let count = self

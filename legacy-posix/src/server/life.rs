@@ -104,7 +104,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         self.tasks.executions.insert(execution, thread);
         self.tasks.threads.insert(
             thread,
-            new_thread(thread, id, execution, Registers::default()),
+            Box::new(new_thread(thread, id, execution, Registers::default())),
         );
         let process = Process {
             id,
@@ -244,7 +244,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         thread.mask = mask;
         thread.name = name;
         self.tasks.executions.insert(execution, id);
-        self.tasks.threads.insert(id, thread);
+        self.tasks.threads.insert(id, Box::new(thread));
         self.tasks.process_mut(process)?.threads.push(id);
         Ok(())
     }
@@ -337,7 +337,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             thread.alternate = alternate;
         }
         self.tasks.executions.insert(execution, id);
-        self.tasks.threads.insert(id, thread);
+        self.tasks.threads.insert(id, Box::new(thread));
         self.tasks.processes.insert(id.process(), Box::new(process));
         self.tasks.join(id.process(), group, session);
         if let Some(file) = self.tasks.process(id.process())?.program.file {
@@ -830,7 +830,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// Kills everybody: the server ends.
     pub fn end_all(&mut self) {
-        let all: alloc::vec::Vec<_> = self.tasks.processes.keys().copied().collect();
+        let all: alloc::vec::Vec<_> = self.tasks.processes.keys().collect();
         for id in all.into_iter().rev() {
             self.end_process(id, SIGKILL.number() as i32);
         }

@@ -2,11 +2,12 @@
 //! Values in programs' memory. Each is copied once, and only the copy is looked at.
 
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use super::Server;
 use crate::futex::Key;
 use crate::kernel::Kernel;
-use crate::mm::{Access, FileId, PAGE_BYTES, Resources};
+use crate::mm::{Access, AddressSpace, FileId, PAGE_BYTES, Resources};
 use crate::pages::Pages;
 use crate::{Errno, Result, ThreadId};
 
@@ -23,15 +24,24 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         }
     }
 
+    /// A thread's memory, and what it is made of.
+    fn memory_of(&mut self, thread: ThreadId) -> Result<(&RefCell<AddressSpace>, Resources<'_>)> {
+        let memory = &self.tasks.process_of(thread)?.memory;
+        let resources = Resources {
+            kernel: &mut self.kernel,
+            pages: &mut self.pages,
+            files: &mut self.files,
+        };
+        Ok((memory, resources))
+    }
+
     /// Copies bytes out of a thread's memory.
     ///
     /// # Errors
     /// [`Errno::FAULT`].
     pub fn read_bytes(&mut self, thread: ThreadId, address: u64, into: &mut [u8]) -> Result<()> {
-        let memory = self.tasks.process_of(thread)?.memory.clone();
-        memory
-            .borrow_mut()
-            .read(&mut self.resources(), address, into)
+        let (memory, mut resources) = self.memory_of(thread)?;
+        memory.borrow_mut().read(&mut resources, address, into)
     }
 
     /// Copies bytes into a thread's memory.
@@ -39,10 +49,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// # Errors
     /// [`Errno::FAULT`].
     pub fn write_bytes(&mut self, thread: ThreadId, address: u64, from: &[u8]) -> Result<()> {
-        let memory = self.tasks.process_of(thread)?.memory.clone();
-        memory
-            .borrow_mut()
-            .write(&mut self.resources(), address, from)
+        let (memory, mut resources) = self.memory_of(thread)?;
+        memory.borrow_mut().write(&mut resources, address, from)
     }
 
     /// Copies words out of a thread's memory: a structure of 64-bit fields.
@@ -54,17 +62,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         thread: ThreadId,
         address: u64,
     ) -> Result<[u64; N]> {
-        let mut words = [0; N];
-        // Whole arrays of bytes cannot be named by an expression of N: one word at a time, mostly in one page.
-        let mut bytes = [0; 512];
-        let bytes = bytes.get_mut(..8 * N).ok_or(Errno::FAULT)?;
-        self.read_bytes(thread, address, bytes)?;
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            let mut array = [0; 8];
-            array.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(array);
-        }
-        Ok(words)
+        let mut bytes = [[0; 8]; N];
+        self.read_bytes(thread, address, bytes.as_flattened_mut())?;
+        Ok(bytes.map(u64::from_le_bytes))
     }
 
     /// Copies words into a thread's memory.
@@ -72,12 +72,18 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// # Errors
     /// [`Errno::FAULT`].
     pub fn write_words(&mut self, thread: ThreadId, address: u64, words: &[u64]) -> Result<()> {
-        let mut bytes = [0; 512];
-        let bytes = bytes.get_mut(..8 * words.len()).ok_or(Errno::FAULT)?;
-        for (word, bytes) in words.iter().zip(bytes.chunks_exact_mut(8)) {
-            bytes.copy_from_slice(&word.to_le_bytes());
+        const BLOCK: usize = 16;
+        let mut address = address;
+        for block in words.chunks(BLOCK) {
+            let mut bytes = [[0; 8]; BLOCK];
+            for (bytes, word) in bytes.iter_mut().zip(block) {
+                *bytes = word.to_le_bytes();
+            }
+            let bytes = bytes[..block.len()].as_flattened();
+            self.write_bytes(thread, address, bytes)?;
+            address = address.wrapping_add(bytes.len() as u64);
         }
-        self.write_bytes(thread, address, bytes)
+        Ok(())
     }
 
     /// Copies a 32-bit number out of a thread's memory.
@@ -103,10 +109,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// # Errors
     /// [`Errno::FAULT`], [`Errno::NAMETOOLONG`].
     pub fn read_string(&mut self, thread: ThreadId, address: u64, most: usize) -> Result<Vec<u8>> {
-        let memory = self.tasks.process_of(thread)?.memory.clone();
+        let (memory, mut resources) = self.memory_of(thread)?;
         memory
             .borrow_mut()
-            .read_string(&mut self.resources(), address, most)
+            .read_string(&mut resources, address, most)
     }
 
     /// A path of a thread's.

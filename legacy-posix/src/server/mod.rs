@@ -296,10 +296,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         let Ok(t) = self.tasks.thread(thread) else {
             return;
         };
-        let registers = t.registers;
+        let (number, args) = (t.registers.rax, t.registers.arguments());
         self.attend(thread);
         let before = self.current.replace(thread);
-        let flow = syscall::dispatch(self, thread, &registers);
+        let flow = syscall::dispatch(self, thread, number, args);
         self.current = before;
         match flow {
             Outcome::Flow(Flow::Done(result)) => self.finish(thread, result, Extent::Result),

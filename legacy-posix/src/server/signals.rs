@@ -22,11 +22,19 @@ use crate::{Errno, ProcessId, Result, ThreadId};
 pub const TRAMPOLINE: u64 = END - PAGE_BYTES;
 /// Offset in it of what handlers return to.
 const LEAVE: u64 = 32;
-/// Saves the floating-point registers, which no one else can save, and goes to the handler; restores
-/// them and ends the handler. A frame has the state 440 bytes behind its first word.
+/// Saves the floating-point registers, which no one else can save, and goes to the handler, which is in RAX, with
+/// its arguments; restores them and ends the handler. A frame has the state 440 bytes behind its first word.
+///
+/// It takes the handler's arguments from the frame itself, so that no more registers have to be written for
+/// a handler than for a call's result.
 ///
 /// ```text
 ///     fxsave64 [rsp + 440]
+///     lea rsi, [rsp + 312]       ; siginfo_t *
+///     mov edi, [rsi]             ; the signal
+///     lea rdx, [rsp + 8]         ; ucontext_t *
+///     mov r11, rax
+///     xor eax, eax
 ///     jmp r11
 /// leave:                     ; a word was taken off the stack by `ret`
 ///     fxrstor64 [rsp + 432]
@@ -36,7 +44,10 @@ const LEAVE: u64 = 32;
 const CODE: [u8; 48] = {
     let mut code = [0xcc; 48];
     let enter = [
-        0x48, 0x0f, 0xae, 0x84, 0x24, 0xb8, 0x01, 0, 0, 0x41, 0xff, 0xe3,
+        0x48, 0x0f, 0xae, 0x84, 0x24, 0xb8, 0x01, 0, 0, // fxsave64
+        0x48, 0x8d, 0xb4, 0x24, 0x38, 0x01, 0, 0, 0x8b, 0x3e, // lea, mov
+        0x48, 0x8d, 0x54, 0x24, 0x08, // lea
+        0x49, 0x89, 0xc3, 0x31, 0xc0, 0x41, 0xff, 0xe3, // mov, xor, jmp
     ];
     let leave = [
         0x48, 0x0f, 0xae, 0x8c, 0x24, 0xb0, 0x01, 0, 0, 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05,
@@ -53,7 +64,7 @@ const CODE: [u8; 48] = {
     }
     code
 };
-const _: () = assert!(8 * frame::WORDS == 440);
+const _: () = assert!(8 * frame::WORDS == 440 && frame::INFO_AT == 312 && frame::CONTEXT_AT == 8);
 
 impl<K: Kernel, P: Pages> Server<K, P> {
     /// The frame with the code of [`TRAMPOLINE`].
@@ -292,7 +303,6 @@ impl<K: Kernel, P: Pages> Server<K, P> {
                         }
                         t.progress = Progress::default();
                     }
-                    extent = Extent::All;
                     self.attend(thread);
                     let entered = self.enter_handler(thread, &info);
                     // Whoever sent it may be in the middle of a call.
@@ -360,12 +370,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         }
         let r = &mut t.registers;
         r.rip = TRAMPOLINE;
-        r.r11 = action.handler;
+        r.rax = action.handler;
         r.rsp = place.frame;
-        r.rdi = info.signal.number().into();
-        r.rsi = place.info();
-        r.rdx = place.context();
-        r.rax = 0;
         // Direction and trap flags are clear when a function begins.
         r.rflags &= !0x500;
         self.write_words(thread, place.frame, &words)?;

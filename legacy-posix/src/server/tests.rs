@@ -253,6 +253,13 @@ impl Test {
         self.server.read_words(t, address).unwrap()
     }
 
+    /// The first words of what the handler that a thread is about to run is told.
+    fn handled<const N: usize>(&mut self, t: ThreadId) -> [u64; N] {
+        let r = *self.registers(t);
+        assert_eq!((r.rip, r.rax), (signals::TRAMPOLINE, HANDLER));
+        self.get(t, r.rsp + crate::signal::frame::INFO_AT)
+    }
+
     pub(crate) fn pass(&mut self, nanoseconds: u64) {
         self.server.kernel.now += nanoseconds;
         if self
@@ -411,9 +418,9 @@ fn a_handler_runs_with_what_it_is_told_and_then_all_is_as_before() {
     };
     test.call(INIT, linux::__NR_kill, [1, linux::SIGUSR1.into()]);
     let r = *test.registers(INIT);
-    assert_eq!((r.rip, r.r11, r.rdi), (signals::TRAMPOLINE, HANDLER, 10));
+    assert_eq!((r.rip, r.rbx), (signals::TRAMPOLINE, 77));
     assert_eq!(r.rsp % 16, 8);
-    let [first, code] = test.get(INIT, r.rsi);
+    let [first, code] = test.handled(INIT);
     assert_eq!((first, code as u32 as i32), (10, linux::SI_USER as i32));
     let [mask] = test.get(INIT, DATA);
     let _ = mask;
@@ -443,8 +450,7 @@ fn a_read_that_a_handler_interrupts_is_restarted_or_not_as_the_action_says() {
         let read = test.call(INIT, linux::__NR_read, [pair & 0xffff_ffff, DATA + 64, 1]);
         assert_eq!(read, None);
         test.call(other, linux::__NR_kill, [1, linux::SIGUSR1.into()]);
-        let r = *test.registers(INIT);
-        assert_eq!(r.r11, HANDLER);
+        test.handled::<1>(INIT);
         test.registers(INIT).rsp += 8;
         test.call(INIT, linux::__NR_rt_sigreturn, []);
         let r = *test.registers(INIT);
@@ -581,9 +587,8 @@ fn an_access_to_nothing_is_a_signal_with_the_address() {
     test.handle(INIT, linux::SIGSEGV, HANDLER, linux::SA_SIGINFO);
     let execution = test.execution(INIT);
     test.fault(execution, Fault::Page(0xdead_0000, Access::Write));
-    let r = *test.registers(INIT);
-    assert_eq!((r.r11, r.rdi), (HANDLER, linux::SIGSEGV.into()));
-    let [_, code, address] = test.get(INIT, r.rsi);
+    let [signal, code, address] = test.handled(INIT);
+    assert_eq!(signal as u32, linux::SIGSEGV);
     assert_eq!((code as u32, address), (linux::SEGV_MAPERR, 0xdead_0000));
     // A second one within the handler, which blocks it: the end.
     test.fault(execution, Fault::Page(0xdead_0000, Access::Write));
@@ -761,7 +766,7 @@ fn a_memory_bomb_kills_itself_and_nobody_who_asks_for_nothing() {
     test.handle(INIT, linux::SIGUSR1, HANDLER, 0);
     let kill = [1, linux::SIGUSR1.into()];
     assert_eq!(test.call(other, linux::__NR_kill, kill), Some(0));
-    assert_eq!(test.registers(INIT).r11, HANDLER);
+    test.handled::<1>(INIT);
     // The next page is the bomb's end.
     test.fault(execution, Fault::Page(at, Access::Write));
     assert!(!test.server.tasks.threads.contains_key(&bomb));
@@ -847,10 +852,11 @@ fn an_interrupt_of_software_is_a_signal() {
     before.rsp -= 1024;
     let execution = test.execution(child);
     test.fault(execution, Fault::Foreign);
-    let r = *test.registers(child);
-    assert_eq!((r.r11, r.rdi), (HANDLER, linux::SIGSEGV.into()));
-    let [_, code] = test.get(child, r.rsi);
-    assert_eq!(code as u32, linux::SI_KERNEL);
+    let [signal, code] = test.handled(child);
+    assert_eq!(
+        (signal as u32, code as u32),
+        (linux::SIGSEGV, linux::SI_KERNEL)
+    );
 }
 
 /// Words that programs would try.
@@ -883,7 +889,7 @@ proptest! {
         prop_assert!(test.call(first, linux::__NR_setsid, []).is_some());
         test.put(first, DATA, &data);
         for (which, number, args) in calls {
-            let mut running: Vec<ThreadId> = test.server.tasks.threads.keys().copied().collect();
+            let mut running: Vec<ThreadId> = test.server.tasks.threads.keys().collect();
             running.retain(|&t| t != INIT && test.runs(t));
             running.sort();
             if running.is_empty() {

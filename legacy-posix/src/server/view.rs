@@ -18,7 +18,8 @@ pub const RELEASE: &str = "6.1.0-xos";
 pub const VERSION: &str = "#1 xOS";
 
 fn info(tasks: &Tasks, process: &Process, thread: Option<&Thread>) -> Info {
-    let first = process.threads.first().and_then(|id| tasks.threads.get(id));
+    let first = process.threads.first();
+    let first = first.and_then(|id| tasks.thread(*id).ok());
     let thread = thread.or(first);
     let memory = process.memory.borrow();
     let actions = process.actions.borrow();
@@ -92,8 +93,8 @@ impl Tasks {
 
 impl Processes for Tasks {
     fn next(&self, number: u32) -> Option<ProcessId> {
-        let from = ProcessId::new(number.max(1))?;
-        self.processes.range(from..).next().map(|(id, _)| *id)
+        let mut from = self.processes.from(number as usize);
+        from.next().map(|(id, _)| id)
     }
 
     fn next_thread(&self, process: ProcessId, number: u32) -> Option<ThreadId> {

@@ -23,9 +23,10 @@ const RED_ZONE: u64 = 128;
 const CONTEXT: usize = 6;
 const MASK: usize = CONTEXT + 32;
 const INFO: usize = MASK + 1;
-/// Bytes from the frame's beginning to its ucontext and its siginfo.
-const CONTEXT_AT: u64 = 8;
-const INFO_AT: u64 = 8 * INFO as u64;
+/// Bytes from the frame's beginning to its ucontext.
+pub const CONTEXT_AT: u64 = 8;
+/// The same of its siginfo.
+pub const INFO_AT: u64 = 8 * INFO as u64;
 /// Selectors as Linux's programs see them: CS 0x33, SS 0x2b.
 const SELECTORS: u64 = 0x33 | 0x2b << 48;
 /// `uc_flags`: SS is saved and is to be restored strictly (`UC_SIGCONTEXT_SS`, `UC_STRICT_RESTORE_SS`).

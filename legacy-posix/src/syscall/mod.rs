@@ -17,7 +17,7 @@ pub mod table;
 mod time;
 
 use crate::flow::Flow;
-use crate::kernel::{Kernel, Registers};
+use crate::kernel::Kernel;
 use crate::pages::Pages;
 use crate::server::Server;
 use crate::{Errno, Result, ThreadId};
@@ -60,7 +60,8 @@ fn thread_id(number: u64) -> Result<ThreadId> {
 pub fn dispatch<K: Kernel, P: Pages>(
     server: &mut Server<K, P>,
     thread: ThreadId,
-    registers: &Registers,
+    number: u64,
+    args: Args,
 ) -> Outcome {
-    table::call(server, thread, registers.rax, registers.arguments())
+    table::call(server, thread, number, args)
 }

@@ -285,7 +285,6 @@ pub(super) fn kill<K: Kernel, P: Pages>(
             .tasks
             .processes
             .keys()
-            .copied()
             .filter(|id| *id != ProcessId::INIT && *id != own)
             .collect(),
         i32::MIN => return Err(Errno::SRCH),

@@ -453,7 +453,7 @@ impl Line {
 
     /// Takes away what is to be shown, as much as `into` holds, unless output is stopped.
     pub fn take(&mut self, into: &mut [u8]) -> usize {
-        if self.stopped {
+        if !self.has_output() {
             return 0;
         }
         let count = into.len().min(self.output.len());
@@ -461,6 +461,11 @@ impl Line {
             *to = byte;
         }
         count
+    }
+
+    /// Whether there is something to show now.
+    pub fn has_output(&self) -> bool {
+        !self.stopped && !self.output.is_empty()
     }
 }
 

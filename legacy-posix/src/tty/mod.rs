@@ -399,6 +399,11 @@ impl Terminals {
         self.wake_master(queues, id);
     }
 
+    /// Whether a console has something to show.
+    pub fn has_output(&self, id: TerminalId) -> bool {
+        self.get(id).line.has_output()
+    }
+
     /// Takes what a console is to show; gives how many bytes.
     pub fn output(&mut self, queues: &mut Queues, id: TerminalId, into: &mut [u8]) -> usize {
         let terminal = self.get_mut(id);

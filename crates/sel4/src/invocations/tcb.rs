@@ -30,7 +30,19 @@ impl<C: InvocationContext> Tcb<C> {
     #[inline]
     pub fn tcb_read_registers(self, suspend: bool, count: Word) -> Result<UserContext> {
         let mut regs = UserContext::default();
-        let error = self.invoke(|cptr, ipc_buffer| {
+        self.tcb_read_registers_into(suspend, count, &mut regs)?;
+        Ok(regs)
+    }
+
+    /// The same, where the others stay as they are: for who reads often. **Extension.**
+    #[inline]
+    pub fn tcb_read_registers_into(
+        self,
+        suspend: bool,
+        count: Word,
+        regs: &mut UserContext,
+    ) -> Result<()> {
+        Error::wrap(self.invoke(|cptr, ipc_buffer| {
             ipc_buffer.inner_mut().seL4_TCB_ReadRegisters(
                 cptr.bits(),
                 suspend,
@@ -38,8 +50,7 @@ impl<C: InvocationContext> Tcb<C> {
                 count,
                 regs.inner_mut(),
             )
-        });
-        Error::or(error, regs)
+        }))
     }
 
     /// Corresponds to `seL4_TCB_ReadRegisters`: all registers.
