@@ -195,7 +195,12 @@ impl Manager<'_> {
                 m.power_off(a);
                 Ok(Reply::EMPTY)
             }
-            Op::PowerOff => Err(Error::NotAllowed),
+            Op::Empower if self.ics[caller].supervisor => {
+                let index = self.known(ic)?;
+                self.ics[index].supervisor = true;
+                Ok(Reply::EMPTY)
+            }
+            Op::PowerOff | Op::Empower => Err(Error::NotAllowed),
             Op::Ended => self.ended(m, caller, ic).map(done),
             Op::Keep => self.keep(caller, a, b).map(done),
             Op::Bind => self.bind(m, caller, a).map(done),

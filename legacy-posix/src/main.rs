@@ -13,6 +13,8 @@ extern crate alloc;
 
 #[path = "machine/clock.rs"]
 mod clock;
+#[path = "machine/contexts.rs"]
+mod contexts;
 #[path = "machine/frames.rs"]
 mod frames;
 #[path = "machine/gates.rs"]
@@ -24,6 +26,7 @@ mod kernel;
 #[path = "machine/spaces.rs"]
 mod spaces;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -147,6 +150,9 @@ fn alone() -> Result<i32, String> {
         }
         Err(error) => return Err(alloc::format!("{error}")),
     };
+    if let Some(system) = contexts::System::new() {
+        server.tasks.contexts = Some(Box::new(system));
+    }
     helpers::start_timer(endpoint).map_err(text)?;
     helpers::start_input(endpoint).map_err(text)?;
     Ok(serve(&mut server, endpoint, |server, _| drain(server)))

@@ -16,6 +16,7 @@ use crate::id_map::IdMap;
 use crate::kernel::{Execution, Registers};
 use crate::mm::{AddressSpace, FileId};
 use crate::signal::{Actions, AlternateStack, Pending};
+use crate::vfs::source::Contexts;
 use crate::wait::QueueId;
 use crate::{Credentials, Errno, ProcessId, Result, ThreadId};
 
@@ -279,6 +280,8 @@ pub struct Tasks {
     pub system: System,
     /// Threads that there may be, zombies included; nothing: [`MAX_THREADS`].
     pub most: Option<usize>,
+    /// What `/proc/ic` shows, if there is one.
+    pub contexts: Option<Box<dyn Contexts>>,
     last: u32,
 }
 

@@ -484,23 +484,54 @@ pub const VTX_EXECUTED: &[Executed] = &[Executed {
 }];
 
 /// Lines that are typed at the monitor's prompt in the system that users boot, after the demonstration.
-pub const TYPED: &str = "typed::the_demonstration_runs_and_then_lines_from_the_terminal";
-/// The lines.
-pub const LINES: &str = "run process hello typed\nfactories\nrun process crash spin &\nlist\n";
-/// What is printed, in this order, before the machine powers off with success.
-pub const PRINTS: &[&str] = &[
-    "hello from a process",
-    "hello from a thread",
-    "9592 primes below 100000",
-    "killed; all went as it should",
-    "hello from busybox, whose processes are",
-    "crash crashed: write at 0x0 (instruction at 0x",
-    "crash: crash at 0x",
-    "BEFORE",
-    "hello typed",
-    "own arena",
-    "[1] crash is isolation context",
-    "process  crash",
+#[derive(Clone, Copy, Debug)]
+pub struct Typed {
+    /// What the test is called.
+    pub name: &'static str,
+    /// The lines.
+    pub lines: &'static str,
+    /// What is printed, in this order, before the machine powers off with success.
+    pub prints: &'static [&'static str],
+}
+
+/// All of these.
+pub const TYPED: &[Typed] = &[
+    Typed {
+        name: "typed::the_demonstration_runs_and_then_lines_from_the_terminal",
+        lines: "run process hello typed\nfactories\nrun process crash spin &\nlist\n",
+        prints: &[
+            "hello from a process",
+            "hello from a thread",
+            "9592 primes below 100000",
+            "killed; all went as it should",
+            "hello from busybox, whose processes are",
+            "crash crashed: write at 0x0 (instruction at 0x",
+            "crash: crash at 0x",
+            "BEFORE",
+            "hello typed",
+            "own arena",
+            "[1] crash is isolation context",
+            "process  crash",
+        ],
+    },
+    // A server of Linux programs that ends takes its programs with it, and nothing else; one that crashes is
+    // reported with the place; the next one is as new.
+    Typed {
+        name: "typed::a_server_of_linux_programs_crashes_is_reported_and_the_next_one_is_as_new",
+        lines: "sh -c 'echo first > /tmp/x; sleep 99 & sleep 1; echo $(ic list | grep -c linux) programs; exit 4'\n\
+                run process legacy-posix 4096 1048576 sh\n\
+                sh -c 'ls /tmp/x; echo $(ic list | grep -c linux) programs; exit 3'\n\
+                run process hello still here\n",
+        prints: &[
+            "6 programs\n",
+            "ended with code 4",
+            "legacy-posix crashed: read at 0x1000",
+            "/tmp/x: No such file or directory",
+            "5 programs\n",
+            "ended with code 3",
+            "hello still here",
+        ],
+    },
 ];
 
 /// A page of the documentation with programs in it, which are built and run as it says.

@@ -16,8 +16,8 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
-    BROUGHT, Boots, Brought, Contained, EXECUTED, Executed, FAILING, Failing, LINES, PAGES, PRINTS,
-    Page, SUITES, Suite, TYPED, VTX_EXECUTED, VTX_SUITES,
+    BROUGHT, Boots, Brought, Contained, EXECUTED, Executed, FAILING, Failing, PAGES, Page, SUITES,
+    Suite, TYPED, Typed, VTX_EXECUTED, VTX_SUITES,
 };
 use xtask::exec;
 use xtask::guest::Builder;
@@ -66,8 +66,10 @@ fn main() -> ExitCode {
             move || run_executed(executed, vtx).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(executed.name, run));
     }
-    let run = || run_typed().map_err(|error| Failed::from(format!("{error:#}")));
-    trials.push(Trial::test(TYPED, run));
+    for typed in TYPED {
+        let run = || run_typed(typed).map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(typed.name, run));
+    }
     for page in PAGES {
         let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(page.name, run));
@@ -433,9 +435,9 @@ fn steps(text: &str) -> Result<Steps<'_>> {
 }
 
 /// Boots as `make run` does without a terminal, and types lines.
-fn run_typed() -> Result<()> {
+fn run_typed(typed: &Typed) -> Result<()> {
     let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
-    let image = pack_system(builder, "typed", &[], &[])?;
+    let image = pack_system(builder, &typed.name.replace("::", "-"), &[], &[])?;
     let _machine = Permit::take();
     let options = Unattended {
         silence: SILENCE,
@@ -448,10 +450,10 @@ fn run_typed() -> Result<()> {
         machine,
         image.symbols(),
         &options,
-        LINES.as_bytes(),
+        typed.lines.as_bytes(),
         &mut printed,
     )?;
-    in_order(&printed, PRINTS)?;
+    in_order(&printed, typed.prints)?;
     ensure!(end == PowerOff::Success, "the machine {end}");
     Ok(())
 }

@@ -24,6 +24,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mformat", "mtools"),
     ("dot", "graphviz"),
     ("git", "git"),
+    // For tests: a C library for static programs that is not glibc.
+    ("musl-gcc", "musl-tools"),
     // For tests of containers: they make real images, with others' tools.
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
@@ -34,6 +36,7 @@ const FILES: &[(&str, &str)] = &[
     ("/usr/share/bochs/BIOS-bochs-latest", "bochsbios"),
     ("/usr/share/bochs/VGABIOS-lgpl-latest", "vgabios"),
     ("/usr/lib/grub/i386-pc/multiboot.mod", "grub-pc-bin"),
+    ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
 ];
 
 /// Python modules that are needed: a script that fails without them, and the packages.

@@ -3,12 +3,12 @@
 
 use crate::debian;
 use crate::tree::{Addition, GuestPath, Tree, TreeError};
-use crate::workspace::root;
+use crate::workspace::{cargo, root, run};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -22,6 +22,8 @@ pub const SHELLS: &str = "bash --login\nbusybox sh -l\n";
 pub const CONTAINER: &str = "containers/busybox";
 /// See [`CONTAINER`].
 pub const CONFIG: &str = include_str!("busybox.json");
+/// Programs of ours for Linux, packages in `userland/`.
+const OWN: &[&str] = &["ic"];
 /// Text files.
 const TEXTS: &[(&str, &str)] = &[
     (
@@ -61,6 +63,10 @@ pub fn add(tree: &mut Tree) -> Result<()> {
                 unless_there(tree.add_link(name.parse()?, &format!("/{BUSYBOX}")))?;
             }
         }
+    }
+    for name in OWN {
+        let (host, guest) = (build(name)?, format!("bin/{name}").parse()?);
+        unless_there(tree.add(&Addition { host, guest }).map(drop))?;
     }
     for (guest, text) in TEXTS {
         unless_there(tree.add_bytes(guest.parse()?, text.as_bytes().to_vec()))?;
@@ -145,6 +151,22 @@ pub fn bundle(folder: &Path, config: &str) -> Result<()> {
             .with_context(|| format!("cannot make {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Builds a program of ours for Linux, static.
+fn build(package: &str) -> Result<PathBuf> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let folder = root().join("target/userland");
+    let mut command = cargo();
+    // Whatever flags this tool is built with are for the host.
+    command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command.args(["build", "--quiet", "--release", "--package", package]);
+    command
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(&folder);
+    run(&mut command, &format!("building {package} for Linux"))?;
+    Ok(folder.join(TARGET).join("release").join(package))
 }
 
 /// What is in the tree already stays.

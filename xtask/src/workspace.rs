@@ -212,6 +212,23 @@ pub fn progress_step(doing: &str, number: usize, of: usize) {
     eprint!("{start}xtask: {doing} ({number} of {of}){end}");
 }
 
+/// The folder of a crate that the workspace depends on, as Cargo has fetched it.
+///
+/// # Errors
+/// When it depends on none of that name, or Cargo cannot say.
+pub fn sources_of(name: &str) -> Result<PathBuf> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .exec()
+        .context("Cargo cannot read the workspace")?;
+    let mut packages = metadata.packages.into_iter();
+    let package = packages
+        .find(|package| package.name == name)
+        .with_context(|| format!("the workspace does not depend on {name}"))?;
+    let folder = package.manifest_path.parent().context("no folder")?;
+    Ok(folder.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

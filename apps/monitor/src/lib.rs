@@ -17,7 +17,7 @@
 //! | [`editor`] | keys to lines |
 //! | [`command`], [`container`] | lines to commands |
 //! | [`shell`] | commands to what happens and what is printed |
-//! | [`table`], [`graph`], [`relate`] | how it looks |
+//! | [`xos_view`] | how it looks |
 //! | [`demo`] | what is shown at boot |
 //!
 //! The system is behind one trait, [`System`]: all of this runs on the host in tests.
@@ -30,11 +30,8 @@ pub mod command;
 pub mod container;
 pub mod demo;
 pub mod editor;
-pub mod graph;
-pub mod relate;
 pub mod shell;
 mod system;
-pub mod table;
 
 pub use shell::Shell;
 pub use system::{Containers, Piece, Start, System};

@@ -161,7 +161,9 @@ impl Machine {
             address: TREE,
             rights: Rights::R,
         });
-        if let Err(error) = shared {
+        // Its shell is where a person lives: what can be done here can be done from there (`/proc/ic`).
+        let empowered = shared.and_then(|()| self.manager.empower(job.id));
+        if let Err(error) = empowered {
             self.abandon(job);
             return Err(error);
         }

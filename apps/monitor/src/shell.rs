@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 use xos_image::console::Frame;
 use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceInfo, ServiceKind};
 use xos_protocol::{Error, ExitStatus, IcId};
+use xos_view::table::{Align, Table, thousands};
+use xos_view::{graph, relate, report};
 
 use crate::command::{Command, CommandError, HELP, commands};
 use crate::editor::{Editor, Event};
-use crate::relate::{self, named};
-use crate::table::{Align, Table, pages, size, thousands};
-use crate::{Containers, Start, System, demo, graph};
+use crate::{Containers, Start, System, demo};
 
 mod containers;
 
@@ -244,7 +244,7 @@ impl<S: System + Containers> Shell<S> {
         let text = match command {
             Command::Nothing => String::new(),
             Command::Help => help(),
-            Command::List => list(&self.ics()?),
+            Command::List => report::list(&self.ics()?),
             Command::Stat(number) => self.stat(number)?,
             Command::Run { start, background } => return self.run(start, background),
             Command::Kill(number) => {
@@ -268,7 +268,9 @@ impl<S: System + Containers> Shell<S> {
                 graph::dot(&self.ics()?, &services, &edges)
             }
             Command::Factories => self.factories()?,
-            Command::Free => free(&self.system.free().map_err(Failure::of("count memory"))?),
+            Command::Free => {
+                report::free(&self.system.free().map_err(Failure::of("count memory"))?)
+            }
             Command::Container(command) => return self.container(command),
             Command::Demo => {
                 self.demo();
@@ -422,92 +424,24 @@ impl<S: System + Containers> Shell<S> {
             .system
             .services()
             .map_err(Failure::of("list services"))?;
-        let mut text = String::new();
-        for service in services.iter().filter(|s| s.kind == ServiceKind::Factory) {
-            text += &format!("{} (isolation context {})\n", service.name, service.server);
-            let contract = match self.system.contract(service.name.as_str()) {
-                Ok(contract) => contract.to_string(),
-                Err(error) => format!("no contract: {error}"),
-            };
-            for line in contract.lines() {
-                text += &format!("  {line}\n");
-            }
-        }
-        if text.is_empty() {
-            text += "no factory is registered\n";
-        }
-        Ok(text)
+        Ok(report::factories(&services, |name| {
+            self.system.contract(name)
+        }))
     }
 
     fn stat(&mut self, number: u64) -> Result<String, Failure> {
         let ics = self.ics()?;
         let edges = self.edges()?;
         let ic = find(&ics, number)?;
-        let mut lines = alloc::vec![
-            ("id", ic.id.to_string()),
-            ("kind", ic.kind.to_string()),
-            ("name", ic.name.to_string()),
-            ("state", ic.state.as_str().to_string()),
-            ("arena", pages(ic.arena.into())),
-            (
-                "spent",
-                format!("{} of {}", pages(ic.spent.into()), pages(ic.quota.into()))
-            ),
-        ];
-        for (title, id) in [
-            ("creator", ic.creator),
-            ("owner", ic.payer),
-            ("within", ic.within),
-        ] {
-            if id != IcId::NONE {
-                lines.push((title, named(&ics, id)));
-            }
-        }
-        for edge in edges {
-            let line = match edge.kind {
-                EdgeKind::Session(_) | EdgeKind::Connection(_) | EdgeKind::Channel(true)
-                    if edge.from == ic.id =>
-                {
-                    ("calls", named(&ics, edge.to))
-                }
-                EdgeKind::Session(_) | EdgeKind::Connection(_) | EdgeKind::Channel(true)
-                    if edge.to == ic.id =>
-                {
-                    ("serves", named(&ics, edge.from))
-                }
-                EdgeKind::Share(region, _) if edge.from == ic.id => (
-                    "shares",
-                    format!("region {region} with {}", named(&ics, edge.to)),
-                ),
-                EdgeKind::Share(region, _) if edge.to == ic.id => (
-                    "maps",
-                    format!("region {region} of {}", named(&ics, edge.from)),
-                ),
-                _ => continue,
-            };
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
-        let mut text: String = lines
-            .iter()
-            .map(|(title, text)| format!("{title:<8} {text}\n"))
-            .collect();
         // Its kind is the name of the factory that made it, if one did.
         let services = self
             .system
             .services()
             .map_err(Failure::of("list services"))?;
         let factory = |s: &&ServiceInfo| s.kind == ServiceKind::Factory && s.name == ic.kind;
-        if let Some(factory) = services.iter().find(factory)
-            && let Ok(contract) = self.system.contract(factory.name.as_str())
-        {
-            text += "contract\n";
-            for line in contract.to_string().lines() {
-                text += &format!("  {line}\n");
-            }
-        }
-        Ok(text)
+        let factory = services.iter().find(factory);
+        let contract = factory.and_then(|f| self.system.contract(f.name.as_str()).ok());
+        Ok(report::context(&ics, &edges, ic, contract.as_ref()))
     }
 
     /// Shows the demonstration.
@@ -559,43 +493,6 @@ fn help() -> String {
         }
     }
     text
-}
-
-fn list(ics: &[IcInfo]) -> String {
-    let mut table = Table::new([
-        ("ID", Align::Right),
-        ("KIND", Align::Left),
-        ("NAME", Align::Left),
-        ("STATE", Align::Left),
-        ("OWNER", Align::Left),
-        ("ARENA", Align::Right),
-        ("SPENT", Align::Right),
-        ("QUOTA", Align::Right),
-    ]);
-    for ic in ics {
-        table.row([
-            ic.id.to_string(),
-            ic.kind.to_string(),
-            ic.name.to_string(),
-            ic.state.as_str().to_string(),
-            named(ics, ic.payer),
-            pages(ic.arena.into()),
-            pages(ic.spent.into()),
-            pages(ic.quota.into()),
-        ]);
-    }
-    table.to_string()
-}
-
-fn free(free: &Free) -> String {
-    format!(
-        "memory    {} free ({} bytes)\nslots     {} free\nICs       {}\nsessions  {}\n",
-        size(free.bytes),
-        thousands(free.bytes),
-        thousands(free.slots),
-        thousands(free.ics),
-        thousands(free.sessions),
-    )
 }
 
 /// What is free before and after.

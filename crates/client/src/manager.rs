@@ -261,6 +261,11 @@ impl<P: Port> Manager<P> {
         })
     }
 
+    /// [`Op::Empower`].
+    pub fn empower(&self, id: IcId) -> Result<()> {
+        self.ask(Op::Empower, [id.word()]).map(drop)
+    }
+
     /// [`Op::PowerOff`]. Comes back only with a refusal.
     pub fn power_off(&self, code: u32) -> Error {
         match self.ask(Op::PowerOff, [code.into()]) {

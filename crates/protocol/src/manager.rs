@@ -112,11 +112,13 @@ pub enum Op {
     /// space identifier, into that slot. An IC has one: asked again, the same goes into another slot.
     /// [`Error::NotSupported`] where the processor or the kernel has none.
     SecondStage,
+    /// Only the supervisor. Word 0: [`IcId`]. For as long as the IC lives, it may do what the supervisor may.
+    Empower,
 }
 
 impl Op {
     const FIRST: u64 = Op::Ping as u64;
-    const ALL: [Op; 34] = [
+    const ALL: [Op; 35] = [
         Op::Ping,
         Op::Create,
         Op::CreateWithin,
@@ -151,6 +153,7 @@ impl Op {
         Op::Pass,
         Op::Declare,
         Op::SecondStage,
+        Op::Empower,
     ];
 
     /// The label of the request.

@@ -650,6 +650,30 @@ fn a_list_shows_each_what_it_answers_for() {
 }
 
 #[test]
+fn who_is_empowered_may_do_what_the_supervisor_may_for_as_long_as_it_lives() {
+    let (mut w, payer) = World::with_one();
+    let args = Create {
+        payer: Some(payer),
+        place: 20,
+        ..BASIC
+    };
+    let free = |w: &mut World, caller| w.ask(caller, Op::Free.label(), [0; 4]).is_ok();
+    let a = w.create(ONE, args).unwrap().id;
+    assert!(!free(&mut w, a.index()));
+    assert_eq!(w.on_id(ONE, Op::Empower, a).unwrap_err(), Error::NotAllowed);
+    w.on_id(MONITOR, Op::Empower, a).unwrap();
+    assert!(free(&mut w, a.index()));
+    w.on_id(MONITOR, Op::Destroy, a).unwrap();
+    assert_eq!(w.on_id(MONITOR, Op::Empower, a).unwrap_err(), Error::Gone);
+    // Whoever comes into its place has nothing of it.
+    for place in 20..24 {
+        let b = w.create(ONE, Create { place, ..args }).unwrap().id;
+        assert!(!free(&mut w, b.index()));
+    }
+    w.check();
+}
+
+#[test]
 fn only_who_answers_for_an_ic_may_touch_it() {
     let (mut w, payer) = World::with_one();
     let args = Create {
@@ -680,9 +704,9 @@ fn only_who_answers_for_an_ic_may_touch_it() {
         let result = w.on_id(MONITOR, op, IcId::from_word(domain));
         assert_eq!(result.unwrap_err(), Error::NotAllowed);
     }
-    for op in [Op::Free, Op::PowerOff] {
+    for op in [Op::Free, Op::PowerOff, Op::Empower] {
         assert_eq!(
-            w.ask(ONE, op.label(), [0; 4]).unwrap_err(),
+            w.ask(ONE, op.label(), [a.word(), 0, 0, 0]).unwrap_err(),
             Error::NotAllowed
         );
     }

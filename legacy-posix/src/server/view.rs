@@ -9,7 +9,7 @@ use crate::mm::{Protection, STACK_END};
 use crate::syscall::TICK;
 use crate::task::{Life, Process, State, Tasks, Thread};
 use crate::vfs::Node;
-use crate::vfs::source::{Info, Mapping, Processes, System};
+use crate::vfs::source::{Contexts, Info, Mapping, Processes, System};
 use crate::{Credentials, ProcessId, ThreadId};
 
 /// What `uname -r` says: the version of Linux whose calls these are.
@@ -174,6 +174,10 @@ impl Processes for Tasks {
             }
         });
         mappings.collect()
+    }
+
+    fn contexts(&self) -> Option<&dyn Contexts> {
+        self.contexts.as_deref()
     }
 
     fn system(&self) -> System {

@@ -4,9 +4,14 @@
 //! * `tests/linux/conformance` is built for the build machine, run there and in the guest, and what it
 //!   prints is compared line by line. It is a superuser's program: who is not one has it ignored.
 //! * Each script `tests/linux/scripts/NAME.sh` is run by the guest's `sh` in an empty directory; what it prints must
-//!   be what `NAME.out` says, which ends with its exit status. Whatever else lies there is in the guest at `/tests`.
+//!   be what `NAME.out` says, which ends with its exit status. Whatever else lies there is in the guest at `/tests`, and
+//!   what is built from `tests/linux/programs` is on the search path.
+//! * `tests/linux/dialogues` has what a person types, and what the screen must show then ([`dialogues`]).
 //! * `tests/linux/hostile` is a program that attacks the system in many ways, and says of each whether everybody
 //!   else survived it.
+
+mod dialogues;
+mod programs;
 
 use super::{BUILDER, Permit, pack_system};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -98,7 +103,12 @@ pub fn trials() -> Vec<Trial> {
         let run = move || survives(&attack).map_err(|error| Failed::from(format!("{error:#}")));
         Trial::test(name, run)
     });
-    parts.chain(scripts).chain(attacks).collect()
+    let dialogues = dialogues::trials();
+    parts
+        .chain(scripts)
+        .chain(attacks)
+        .chain(dialogues)
+        .collect()
 }
 
 /// The attacks, as the table in the hostile program's `main.c` lists them.
@@ -180,7 +190,8 @@ static GUEST: LazyLock<Result<Printed, String>> =
 
 fn boot() -> Result<Printed> {
     let program = PROGRAM.as_ref().map_err(|error| anyhow!("{error}"))?;
-    let additions = [
+    let mut additions = programs::additions()?;
+    additions.extend([
         Addition {
             host: program.clone(),
             guest: "bin/conformance".parse()?,
@@ -189,7 +200,7 @@ fn boot() -> Result<Printed> {
             host: folder().join("scripts"),
             guest: "tests".parse()?,
         },
-    ];
+    ]);
     // Scripts first: they are short, and what the other does to the system is rough.
     let line = "sh -c 'for script in /tests/*.sh; do \
                 echo \"==== $script\"; mkdir /tmp/here; cd /tmp/here; sh $script > /tmp/out 2>&1; \

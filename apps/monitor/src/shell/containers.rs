@@ -9,8 +9,8 @@ use xos_protocol::{Error, IcId};
 
 use super::{Failure, Outcome, Shell};
 use crate::container::{Command, Run, SIGKILL};
-use crate::table::{Align, Table, pages};
 use crate::{Containers, Start, System};
+use xos_view::table::{Align, Table, pages};
 
 /// The signal of the interrupt character.
 const SIGINT: u8 = 2;

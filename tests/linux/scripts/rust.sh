@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# A program of Rust's standard library, position-independent.
+threads
