@@ -2,7 +2,7 @@
 //! The factory: what the loop of `xos-server` asks of it.
 //!
 //! A machine is one IC: a program, its monitor, which another library makes ([`Programs`]), and beside it in
-//! the same arena the guest's memory, its second stage and its virtual processor ([`plan`](crate::plan)).
+//! the same arena the guest's memory, its second stage and its virtual processor ([`plan`]).
 //! Nothing of a machine is the factory's but its record here.
 
 use core::fmt::Write;
