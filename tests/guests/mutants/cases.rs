@@ -25,6 +25,8 @@ cases! {
     containment_is_promised_and_the_creators_memory_is_open,
     open_memory_is_promised_and_faults_are_contained,
     memory_stays_when_an_ic_is_destroyed,
+    clones_write_to_their_snapshot,
+    what_clones_write_to_is_empty,
     all_ics_have_a_channel_in_common,
     granted_channels_are_promised_and_memory_is_shared,
     channels_through_memory_are_promised_and_there_are_none,
@@ -36,4 +38,7 @@ cases! {
     at_each_step_a_sibling_may_die,
     at_each_step_the_creator_may_die,
     at_each_step_the_factory_may_die,
+    at_each_step_a_clone_may_die,
+    at_each_step_a_snapshot_may_die,
+    at_each_step_the_creator_of_a_clone_may_die,
 }

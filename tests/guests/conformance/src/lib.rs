@@ -216,7 +216,6 @@ defects! {
     memory_stays_when_an_ic_is_destroyed: PROCESS, what_it_promises_of_teardown_holds;
     clones_write_to_their_snapshot: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
     what_clones_write_to_is_empty: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
-    clones_get_their_snapshots_capabilities: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
     all_ics_have_a_channel_in_common: PROCESS, what_it_promises_of_channels_holds;
     granted_channels_are_promised_and_memory_is_shared: THREAD, what_it_promises_of_channels_holds;
     channels_through_memory_are_promised_and_there_are_none: PROCESS, what_it_promises_of_channels_holds;

@@ -271,7 +271,7 @@ pub fn a_server_that_is_killed_hurts_no_other_container(_: &mut ()) -> Outcome {
     let before = free()?;
     let made = shell(0, "busybox", "echo begun; while :; do :; done")?;
     made.start()?;
-    let number = made.container.exec("sleep\01000\0", "", "")?;
+    let number = made.container.exec("sleep\x001000\0", "", "")?;
     // By who may end anything, at whatever it is doing.
     manager().destroy(made.id)?;
     check_eq!(made.container.exec_wait(number), Err(Error::Gone))?;

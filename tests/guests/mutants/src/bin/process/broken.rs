@@ -4,14 +4,14 @@
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use process_factory::compose::Process;
-use sel4::{CapRights, Fault};
+use sel4::Fault;
 use test_conformance::Knob;
 use xos_protocol::contract::{Capabilities, Channels, Contract, FaultContainment, Memory, Names};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{RegionCreate, Rights, Share};
 use xos_protocol::{Error, ExitStatus, IcId, Result, Subject};
 use xos_server::factory::{Factory, Fate, Maker, Member};
-use xos_server::{Deferred, Outcome, Parts, Reply, Request, Space};
+use xos_server::{Deferred, Outcome, Reply, Request};
 
 use crate::{MANAGER, Processes};
 
@@ -191,20 +191,7 @@ impl Factory for Broken {
     }
 
     fn clone(&mut self, maker: &mut Maker<'_>, model: Member<'_, Process>) -> Result<Process> {
-        let from = model.parts;
-        let radix = u32::from(model.data.made.cspace_radix);
-        let clone = self.processes.clone(maker, model)?;
-        if is("clones_get_their_snapshots_capabilities") {
-            let to = Space::DOMAIN.node(maker.place());
-            for number in 0..1 << radix {
-                let slot = |parts: Parts| {
-                    let cspace = parts.cspace();
-                    cspace.absolute_cptr_from_bits_with_depth(number, radix as usize)
-                };
-                let _ = slot(to).copy(&slot(from), CapRights::all());
-            }
-        }
-        Ok(clone)
+        self.processes.clone(maker, model)
     }
 
     fn gone(&mut self, id: IcId, process: Process) {
