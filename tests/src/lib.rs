@@ -567,3 +567,9 @@ mod tests {
         }
     }
 }
+
+/// Tests that do not pass yet, by the beginning of their names, and what is known of each. They are built, and shown as
+/// ignored, so that nobody takes them for passed; `--include-ignored` runs them.
+pub const PENDING: &[(&str, &str)] = &[
+//PENDING
+];
