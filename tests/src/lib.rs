@@ -549,25 +549,6 @@ pub const PAGES: &[Page] = &[Page {
     path: "docs/writing-a-factory.md",
 }];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn names_of_suites_and_cases_are_unique() {
-        let mut names = BTreeSet::new();
-        for suite in SUITES.iter().chain(VTX_SUITES) {
-            assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
-            for case in suite.cases() {
-                // What a frame carries of a name.
-                assert!(case.len() <= 64, "{case}");
-                assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");
-            }
-        }
-    }
-}
-
 /// Tests that do not pass yet, by the beginning of their names, and what is known of each. They are built, and shown as
 /// ignored, so that nobody takes them for passed; `--include-ignored` runs them.
 pub const PENDING: &[(&str, &str)] = &[
@@ -637,6 +618,25 @@ pub const PENDING: &[(&str, &str)] = &[
     ),
     (
         "linux::hostile_every_call_with_random_and_extreme_arguments",
-        "too slow, or another reason: not looked into",
+        "a hundred pages are lost in the course of it",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_of_suites_and_cases_are_unique() {
+        let mut names = BTreeSet::new();
+        for suite in SUITES.iter().chain(VTX_SUITES) {
+            assert!(names.insert(suite.name.to_owned()), "{}", suite.name);
+            for case in suite.cases() {
+                // What a frame carries of a name.
+                assert!(case.len() <= 64, "{case}");
+                assert!(names.insert(format!("{}::{case}", suite.name)), "{case}");
+            }
+        }
+    }
+}
