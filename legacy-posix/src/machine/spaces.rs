@@ -48,15 +48,15 @@ const FIRST_FAULT: u32 = 4;
 const FIRST_PAGES: u32 = 16;
 /// Pages that an IC may take at most. They are reserved from the start, so they are few, and fewer of a small
 /// budget: an IC that maps more than there is room for has what it maps exchanged.
-const MOST_PAGES: Range<u32> = 32..96;
+const MOST_PAGES: Range<u32> = 32..128;
 /// Such a part of what pays for all, if that is more than the least and less than the most.
 const PART: u32 = 32;
 /// The same priority as apps and this server.
 const PRIORITY: u64 = 100;
 /// ICs that are kept.
 const MAX_KEPT: usize = 16;
-/// One that has become larger is not kept.
-const MAX_KEPT_PAGES: u32 = 64;
+/// One that has become larger is not kept: the next program has the rest of its pages only.
+const MAX_KEPT_PAGES: u32 = 32;
 
 /// 256 slots.
 struct Node {
@@ -569,10 +569,11 @@ impl Spaces {
         const MORE: u32 = (1 << MORE_RADIX) - 1;
         let record = self.ic(space)?;
         let used = record.faults;
-        record.faults += 1;
         let parts = OWN.node(record.nodes[0].place);
         if used < FIRST {
-            return Ok((parts.cspace(), FAULTS_RADIX, FIRST_FAULT + used));
+            let cspace = parts.cspace();
+            self.ic(space)?.faults += 1;
+            return Ok((cspace, FAULTS_RADIX, FIRST_FAULT + used));
         }
         let within = (used - FIRST) % MORE;
         if within == 0 {
@@ -582,7 +583,9 @@ impl Spaces {
             let made = self.make(space, blueprint)?;
             self.ic(space)?.more_faults = made;
         }
-        let (place, index) = self.ic(space)?.more_faults;
+        let record = self.ic(space)?;
+        record.faults += 1;
+        let (place, index) = record.more_faults;
         Ok((OWN.node(place).cap(index), MORE_RADIX, 1 + within))
     }
 
