@@ -75,6 +75,21 @@ pub trait Kernel: Paging {
     /// As for [`Kernel::create_space`].
     fn create_execution(&mut self, space: Space) -> Result<Execution>;
 
+    /// An empty address space and an execution in it, that stands still.
+    ///
+    /// # Errors
+    /// As for [`Kernel::create_space`]; neither is there then.
+    fn create_space_and_execution(&mut self) -> Result<(Space, Execution)> {
+        let space = self.create_space()?;
+        match self.create_execution(space) {
+            Ok(execution) => Ok((space, execution)),
+            Err(error) => {
+                self.end_space(space);
+                Err(error)
+            }
+        }
+    }
+
     /// Stops an execution for good.
     fn end_execution(&mut self, execution: Execution);
 

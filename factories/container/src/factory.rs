@@ -4,10 +4,11 @@
 use core::fmt::Write;
 
 use heapless::{String, Vec};
-use process_factory::files::Files;
+use process_factory::files::{Files, Path};
+use process_factory::regions::{Regions, Tools};
 use xos_client::{Manager, Port};
 use xos_container::{
-    CONTAINERS, Container, Grant, List, MAX_SETUP_BYTES, MountKind, Setup, Span, is_name,
+    CONTAINERS, Container, Grant, IMAGES, List, MAX_SETUP_BYTES, MountKind, Setup, Span, is_name,
 };
 use xos_protocol::container::{Command, Log, Request as Asked, ServerOp, Stream};
 use xos_protocol::contract::{
@@ -16,7 +17,7 @@ use xos_protocol::contract::{
 };
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{PAGE, USER_END};
-use xos_protocol::start::strings;
+use xos_protocol::start::{SHARES, strings};
 use xos_protocol::wire::{self, MAX_BYTES, MAX_WORDS};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Name, Result};
 use xos_server::factory::{Factory, Fate, Maker, Member};
@@ -24,7 +25,6 @@ use xos_server::{Deferred, Outcome, Reply, Request};
 
 use crate::log::MAX_PIECE;
 use crate::record::{Follower, Record, encode};
-use crate::roots::{Roots, Tools};
 use crate::state::{self, Status};
 
 /// The personality that a container has unless another is named.
@@ -37,6 +37,8 @@ const DEFAULT_PIDS: u32 = 24;
 const OWN_UNITS: u32 = 16;
 /// Bytes of memory that a server has in one region at most, and a share of it.
 const REGION: u64 = 4 << 20;
+/// Where a container finds its root: nobody else maps anything there before the container runs.
+pub const ROOT_ADDRESS: u64 = SHARES.end - (1 << 40);
 /// The most that a specification can ask for.
 const MAX_UNITS: u32 = (1 << 12) - 1;
 /// Bytes of a server's stack, of which those cost something that it uses.
@@ -76,7 +78,8 @@ pub struct ContainerFactory<'a, F, M, const N: usize, P = sel4::cap::Endpoint> {
     memory: M,
     manager: Manager<P>,
     files: Files<'a>,
-    roots: Roots,
+    /// Root file systems, one copy for all containers of an image.
+    roots: Regions,
     records: [Record; N],
     /// Where a setup is put together.
     scratch: [u8; MAX_SETUP_BYTES],
@@ -90,7 +93,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             memory,
             manager,
             files: Files::EMPTY,
-            roots: Roots::new(),
+            roots: Regions::new(),
             records: [Record::EMPTY; N],
             scratch: [0; MAX_SETUP_BYTES],
         }
@@ -138,10 +141,13 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             .push_str(spec.environment)
             .map_err(full)?;
         let container = &setup.container;
+        let mut archive = Path::new();
+        write!(archive, "{IMAGES}/{}.tar", container.root.image).map_err(|_| Error::NoImage)?;
+        let memory = &mut self.memory;
         let root = self.roots.enter(
-            container.root.image,
+            &archive,
             &mut Tools {
-                memory: &mut self.memory,
+                fill: &mut |address, bytes| memory.fill(address, bytes),
                 manager: &self.manager,
                 files: &self.files,
             },
@@ -172,9 +178,12 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
         let id = maker.made().ok_or(Error::Kernel)?;
         // What it is called in lists matters to nobody's life.
         let _ = self.manager.annotate(id, Name::new(name));
-        match self.roots.share(root, id, &self.manager) {
-            Ok(span) => {
-                self.records[index].root_span = span;
+        match self.roots.share(root, id, ROOT_ADDRESS, &self.manager) {
+            Ok(()) => {
+                self.records[index].root_span = Span {
+                    address: ROOT_ADDRESS,
+                    bytes: self.roots.bytes(root),
+                };
                 Ok(program)
             }
             Err(error) => {
@@ -491,14 +500,8 @@ fn units(pids: u32, memory: u64) -> u16 {
 }
 
 /// The member's program, for the factory of programs.
-fn inner<'m, I>(ic: Member<'m, Contained<I>>) -> Member<'m, I> {
-    Member {
-        id: ic.id,
-        parts: ic.parts,
-        client: ic.client,
-        state: ic.state,
-        data: &mut ic.data.program,
-    }
+fn inner<I>(ic: Member<'_, Contained<I>>) -> Member<'_, I> {
+    ic.map(|container| &mut container.program)
 }
 
 impl<F: Factory, M: Memory, const N: usize, P: Port> Factory for ContainerFactory<'_, F, M, N, P> {

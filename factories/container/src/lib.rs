@@ -23,7 +23,6 @@
 //! | module | its job |
 //! | --- | --- |
 //! | [`factory`] | the life of a container, and who is answered what |
-//! | [`roots`] | root file systems, one copy for all containers of an image |
 //! | [`record`] | what is kept of one container |
 //! | [`log`] | the end of a container's output |
 //! | [`state`] | a container's state, as the runtime specification has it |
@@ -33,7 +32,6 @@
 pub mod factory;
 pub mod log;
 pub mod record;
-pub mod roots;
 pub mod state;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use process_factory::images::FILL_ADDRESS;
 use proptest::prelude::*;
 use xos_container::{
     Capabilities, CapabilitySets, Container, Digest, Limits, List, Mount, MountFlags, MountKind,
@@ -19,8 +20,7 @@ use xos_server::factory::{Factory, FactoryServer, Maker, Member, Needs};
 use xos_server::fake::{Bench, Came, FakeManager};
 use xos_server::{Manager, Space};
 
-use crate::factory::{ContainerFactory, DEFAULT_MEMORY, Memory, SERVER};
-use crate::roots::{FILL_ADDRESS, ROOT_ADDRESS};
+use crate::factory::{ContainerFactory, DEFAULT_MEMORY, Memory, ROOT_ADDRESS, SERVER};
 
 const CLIENT: Who = Who::Session(3);
 

@@ -115,6 +115,32 @@ fn slot(at: At) -> AbsoluteCPtr {
     node(at.node).slot(at.index)
 }
 
+/// The registers of a context, in the kernel's order.
+fn words(context: &mut UserContext) -> [&mut u64; Context::REGISTERS] {
+    let raw = context.inner_mut();
+    [
+        &mut raw.rip,
+        &mut raw.rsp,
+        &mut raw.rflags,
+        &mut raw.rax,
+        &mut raw.rbx,
+        &mut raw.rcx,
+        &mut raw.rdx,
+        &mut raw.rsi,
+        &mut raw.rdi,
+        &mut raw.rbp,
+        &mut raw.r8,
+        &mut raw.r9,
+        &mut raw.r10,
+        &mut raw.r11,
+        &mut raw.r12,
+        &mut raw.r13,
+        &mut raw.r14,
+        &mut raw.r15,
+        &mut raw.tls_base,
+    ]
+}
+
 fn refusal(error: Error) -> Refusal {
     match error {
         Error::FailedLookup => Refusal::Missing,
@@ -317,54 +343,16 @@ impl Kernel for Machine {
 
     fn context(&mut self, place: u32) -> Outcome<Context> {
         let context = node(place).tcb().tcb_read_registers(false, ALL);
-        let raw = *context.map_err(refusal)?.inner();
-        Ok(Context([
-            raw.rip,
-            raw.rsp,
-            raw.rflags,
-            raw.rax,
-            raw.rbx,
-            raw.rcx,
-            raw.rdx,
-            raw.rsi,
-            raw.rdi,
-            raw.rbp,
-            raw.r8,
-            raw.r9,
-            raw.r10,
-            raw.r11,
-            raw.r12,
-            raw.r13,
-            raw.r14,
-            raw.r15,
-            raw.tls_base,
-        ]))
+        Ok(Context(
+            words(&mut context.map_err(refusal)?).map(|word| *word),
+        ))
     }
 
     fn set_context(&mut self, place: u32, context: &Context) -> Outcome {
         let mut registers = UserContext::default();
-        let raw = registers.inner_mut();
-        [
-            raw.rip,
-            raw.rsp,
-            raw.rflags,
-            raw.rax,
-            raw.rbx,
-            raw.rcx,
-            raw.rdx,
-            raw.rsi,
-            raw.rdi,
-            raw.rbp,
-            raw.r8,
-            raw.r9,
-            raw.r10,
-            raw.r11,
-            raw.r12,
-            raw.r13,
-            raw.r14,
-            raw.r15,
-            raw.tls_base,
-        ] = context.0;
+        for (word, value) in words(&mut registers).into_iter().zip(context.0) {
+            *word = value;
+        }
         node(place)
             .tcb()
             .tcb_write_registers(false, ALL, &mut registers)

@@ -365,13 +365,7 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
 
 /// The program of a machine.
 fn monitor<I>(ic: Member<'_, Machine<I>>) -> Member<'_, I> {
-    Member {
-        id: ic.id,
-        parts: ic.parts,
-        client: ic.client,
-        state: ic.state,
-        data: &mut ic.data.program,
-    }
+    ic.map(|machine| &mut machine.program)
 }
 
 #[cfg(test)]

@@ -211,14 +211,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         let mut credentials = (*process.credentials).clone();
         executable.enter(&mut credentials, process.no_new_rights);
         let limits = process.limits.clone();
-        let space = self.kernel.create_space()?;
-        let execution = match self.kernel.create_execution(space) {
-            Ok(execution) => execution,
-            Err(error) => {
-                self.kernel.end_space(space);
-                return Err(error);
-            }
-        };
+        let (space, execution) = self.kernel.create_space_and_execution()?;
         let mut memory = AddressSpace::new(space);
         memory.stack_limit = limits[linux::RLIMIT_STACK as usize].0;
         memory.size_limit = limits[linux::RLIMIT_AS as usize].0;

@@ -90,14 +90,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// When there is no room for it.
     pub fn make_root(&mut self, table: TableId, place: PlaceId) -> Result<ThreadId> {
         let thread = self.tasks.number()?;
-        let space = self.kernel.create_space()?;
-        let execution = match self.kernel.create_execution(space) {
-            Ok(execution) => execution,
-            Err(error) => {
-                self.kernel.end_space(space);
-                return Err(error);
-            }
-        };
+        let (space, execution) = self.kernel.create_space_and_execution()?;
         let id = thread.process();
         let waiters = self.files.queues.create();
         let started = self.kernel.now();
@@ -260,14 +253,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             let space = memory.borrow().space();
             (memory, self.kernel.create_execution(space)?)
         } else {
-            let space = self.kernel.create_space()?;
-            let execution = match self.kernel.create_execution(space) {
-                Ok(execution) => execution,
-                Err(error) => {
-                    self.kernel.end_space(space);
-                    return Err(error);
-                }
-            };
+            let (space, execution) = self.kernel.create_space_and_execution()?;
             let copy = memory.borrow_mut().fork(&mut self.resources(), space);
             (Rc::new(RefCell::new(copy)), execution)
         };

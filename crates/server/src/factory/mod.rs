@@ -85,6 +85,19 @@ pub struct Member<'a, I> {
     pub data: &'a mut I,
 }
 
+impl<'a, I> Member<'a, I> {
+    /// The same IC for whoever knows it by a part of what is remembered of it: a factory within a factory.
+    pub fn map<T>(self, part: impl FnOnce(&'a mut I) -> &'a mut T) -> Member<'a, T> {
+        Member {
+            id: self.id,
+            parts: self.parts,
+            client: self.client,
+            state: self.state,
+            data: part(self.data),
+        }
+    }
+}
+
 /// What a fault comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {

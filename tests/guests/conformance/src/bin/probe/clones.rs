@@ -10,6 +10,7 @@ use xos::region::Region;
 use xos::{ExitStatus, Ic, IcState, Snapshot};
 use xos_test_kit::{Outcome, check, check_eq};
 
+use crate::deaths::is_told_what_happened;
 use crate::lab::{Lab, PAGE_OF_PROBE, Page, Specimen, code};
 use crate::tasks::{self, clone};
 
@@ -266,19 +267,7 @@ pub fn a_clones_life(lab: &Lab) -> Outcome {
     };
     let ended = why(life());
     lab.ask(Ask::End, None);
-    match ended {
-        Ok(status) => check!(
-            status == code(0) || status == ExitStatus::Killed,
-            "the clone {status}"
-        )?,
-        Err(why) => check!(
-            matches!(
-                why,
-                Why::Gone | Why::ServerDied | Why::Kernel | Why::NotFound | Why::BadState
-            ),
-            "who asked for it was told {why:?}"
-        )?,
-    }
+    is_told_what_happened("the clone", ended)?;
     let lab = lab.reopen()?;
     lab.still_works()?;
     let _ = model.ic().kill();

@@ -148,6 +148,25 @@ pub fn a_factory_that_was_restarted_serves_again(lab: &Lab) -> Outcome {
     Ok(())
 }
 
+/// Whether whoever lived a life beside somebody who died was told so in clear words: how `who` ended, or why there
+/// is nobody to say it.
+#[track_caller]
+pub fn is_told_what_happened(who: &str, ended: core::result::Result<ExitStatus, Why>) -> Outcome {
+    match ended {
+        Ok(status) => check!(
+            status == code(0) || status == ExitStatus::Killed,
+            "{who} {status}"
+        ),
+        Err(why) => check!(
+            matches!(
+                why,
+                Why::Gone | Why::ServerDied | Why::Kernel | Why::NotFound | Why::BadState
+            ),
+            "who asked for it was told {why:?}"
+        ),
+    }
+}
+
 /// The life of an IC from its creation to its end, beside a sibling. Somebody may die at any step of the
 /// factory's: then this program is told so in clear words, or nothing at all happens to it.
 pub fn a_life(lab: &Lab, whole: bool) -> Outcome {
@@ -162,19 +181,7 @@ pub fn a_life(lab: &Lab, whole: bool) -> Outcome {
         !whole || ended == Ok(code(0)),
         "nobody died, and the IC came to {ended:?}"
     )?;
-    match ended {
-        Ok(status) => check!(
-            status == code(0) || status == ExitStatus::Killed,
-            "the IC {status}"
-        )?,
-        Err(why) => check!(
-            matches!(
-                why,
-                Why::Gone | Why::ServerDied | Why::Kernel | Why::NotFound | Why::BadState
-            ),
-            "who asked for it was told {why:?}"
-        )?,
-    }
+    is_told_what_happened("the IC", ended)?;
     // Whoever is left goes on.
     let lab = lab.reopen()?;
     lab.still_works()?;
