@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The manager: its tables, and the questions that all operations ask of them.
 
-use xos_protocol::manager::Consent;
+use xos_protocol::manager::{Consent, Payer};
 use xos_protocol::supervisor::{BootChannel, boot};
 use xos_protocol::{Error, IcId, Result, Subject, slots};
 
@@ -122,11 +122,18 @@ impl<'a> Manager<'a> {
         Ok((session, other.get().ok_or(Error::Gone)?, consent))
     }
 
-    /// Whose budget a request draws on: the caller's own, or that of a client of the caller.
-    pub(crate) fn payer(&self, caller: u32, session: Option<u32>) -> Result<u32> {
-        match session {
-            None => Ok(caller),
-            Some(session) => self.client(caller, session).map(|(_, client)| client),
+    /// Whose budget a request draws on.
+    pub(crate) fn payer(&self, caller: u32, payer: Payer) -> Result<u32> {
+        match payer {
+            Payer::Myself => Ok(caller),
+            Payer::Client(session) => self.client(caller, session).map(|(_, client)| client),
+            Payer::PayerOf(index) => {
+                let ic = self.ics.get(index).ok_or(Error::Gone)?;
+                if ic.phase != Phase::Alive || !ic.creator.is(caller) {
+                    return Err(Error::Gone);
+                }
+                ic.payer.get().ok_or(Error::Gone)
+            }
         }
     }
 

@@ -386,7 +386,7 @@ pub const EXECUTED: &[Executed] = &[
         addition: None,
         output: "82025 primes below 1048576, counted by 3 clones with one table\n",
         status: 0,
-        log: "clones ended",
+        log: "",
     },
     Executed {
         name: "exec::a_program_that_is_added_is_run",
@@ -552,18 +552,6 @@ pub const PAGES: &[Page] = &[Page {
 /// Tests that do not pass yet, by the beginning of their names, and what is known of each. They are built, and shown as
 /// ignored, so that nobody takes them for passed; `--include-ignored` runs them.
 pub const PENDING: &[(&str, &str)] = &[
-    (
-        "exec::clones_have_the_table",
-        "the snapshot is gone before it is cloned, in the system that users boot",
-    ),
-    (
-        "typed::keys_edit_lines",
-        "the keys that the test types do not recall the line that it means",
-    ),
-    (
-        "typed::the_monitor_that_is_brought_down",
-        "the test takes a number for the monitor's that is another's",
-    ),
     (
         "linux::hostile_a_bomb_of_arguments",
         "after the bomb of threads nobody can make a process (EAGAIN)",

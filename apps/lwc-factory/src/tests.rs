@@ -8,7 +8,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 use xos_client::Manager;
 use xos_protocol::factory::{Entry, HandleOp, SelfOp, SessionOp};
-use xos_protocol::manager::{Create, Op, PAGE};
+use xos_protocol::manager::{Create, Op, PAGE, Payer};
 use xos_protocol::start::{WINDOW, WINDOWS};
 use xos_protocol::{Error, ExitStatus, IcId, Result, Who};
 use xos_server::factory::FactoryServer;
@@ -147,7 +147,10 @@ fn an_lwc_is_composed_and_does_not_run_before_it_is_switched_to() {
     let asked = manager.asked();
     let words: Vec<u64> = [&asked[0].1[..], &[0; 4]].concat();
     let args = Create::from_words(words[..4].try_into().unwrap()).unwrap();
-    assert_eq!((args.payer, args.handle, args.memory), (Some(7), 15, 8));
+    assert_eq!(
+        (args.payer, args.handle, args.memory),
+        (Payer::Client(7), 15, 8)
+    );
     assert!(!asked.iter().any(|(op, _)| *op == Op::Resume));
     let frames = (Object::Frame, 11, 5);
     assert_eq!(state.borrow().made.last(), Some(&frames));

@@ -20,7 +20,7 @@ use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{
-    Consent, Edge, Free, IcInfo, Open, PAGE, RegionCreate, Rights, ServiceInfo, Share,
+    Consent, Edge, Free, IcInfo, Open, PAGE, Payer, RegionCreate, Rights, ServiceInfo, Share,
 };
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf};
 use xos_protocol::wire::MAX_BYTES;
@@ -104,7 +104,7 @@ impl Machine {
         let files = files();
         let large = (files.len() as u64).div_ceil(LARGE).max(1);
         let region = self.manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: (large * (LARGE / PAGE)) as u32,
             large: true,
             place: 0,

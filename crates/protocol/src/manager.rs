@@ -8,8 +8,10 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+mod payer;
 mod relations;
 
+pub use payer::Payer;
 pub use relations::{Declare, Pass, Relation};
 
 use crate::wire::{Fields, Packer};
@@ -177,8 +179,8 @@ const SESSION: u32 = 24;
 /// Arguments of [`Op::Create`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Create {
-    /// Whose budget pays: `None` for the caller's own, else the client of this session on the caller.
-    pub payer: Option<u32>,
+    /// Whose budget pays.
+    pub payer: Payer,
     /// Root slot of the caller's CSpace that receives the parts node; must be empty.
     pub place: u32,
     /// Root slot of the payer's CSpace that receives the handle; 0 for none. Who serves nothing has no handles
@@ -202,14 +204,9 @@ pub struct Create {
 impl Create {
     /// Packs the arguments. Fields out of range are cut: the manager answers what results.
     pub const fn words(&self) -> [u64; 4] {
-        let (kind, session) = match self.payer {
-            None => (0, 0),
-            Some(session) => (1, session),
-        };
         [
             Packer::new()
-                .put(session as u64, SESSION)
-                .put(kind, 1)
+                .put(self.payer.bits(), Payer::BITS)
                 .put(self.place as u64, SLOT)
                 .put(self.handle as u64, SLOT)
                 .put(self.session as u64, 1)
@@ -258,13 +255,8 @@ impl Create {
             Fields::new(words[1]),
             Fields::new(words[2]),
         ];
-        let session = a.take(SESSION) as u32;
         let args = Self {
-            payer: match (a.take(1), session) {
-                (0, 0) => None,
-                (0, _) => return Err(Error::Malformed),
-                _ => Some(session),
-            },
+            payer: Payer::from_bits(a.take(Payer::BITS))?,
             place: a.take(SLOT) as u32,
             handle: a.take(SLOT) as u32,
             session: a.take(1) == 1,
@@ -507,7 +499,7 @@ impl Rights {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RegionCreate {
     /// Whose budget pays, as in [`Create::payer`].
-    pub payer: Option<u32>,
+    pub payer: Payer,
     /// Pages, 1 or more.
     pub pages: u32,
     /// Whether the frames are 2 MiB large (`pages` is then a multiple of 512).
@@ -520,14 +512,9 @@ pub struct RegionCreate {
 impl RegionCreate {
     /// Packs the arguments.
     pub const fn words(&self) -> [u64; 4] {
-        let (kind, session) = match self.payer {
-            None => (0, 0),
-            Some(session) => (1, session),
-        };
         [
             Packer::new()
-                .put(session as u64, SESSION)
-                .put(kind, 1)
+                .put(self.payer.bits(), Payer::BITS)
                 .put(self.place as u64, SLOT)
                 .put(self.large as u64, 1)
                 .word(),
@@ -540,13 +527,8 @@ impl RegionCreate {
     /// Reads and checks the arguments.
     pub fn from_words(words: [u64; 4]) -> Result<Self> {
         let [mut a, mut b] = [Fields::new(words[0]), Fields::new(words[1])];
-        let session = a.take(SESSION) as u32;
         let args = Self {
-            payer: match (a.take(1), session) {
-                (0, 0) => None,
-                (0, _) => return Err(Error::Malformed),
-                _ => Some(session),
-            },
+            payer: Payer::from_bits(a.take(Payer::BITS))?,
             place: a.take(SLOT) as u32,
             large: a.take(1) == 1,
             pages: b.take(PAGES) as u32,

@@ -8,7 +8,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::start::{SHARES, WINDOW};
 use xos_protocol::{Error as Why, IcId, RegionId, Subject};
 
@@ -30,7 +30,7 @@ impl Region {
     pub fn new(pages: u32) -> Result<Self> {
         let id = manager()
             .region_create(&RegionCreate {
-                payer: None,
+                payer: Payer::Myself,
                 pages,
                 large: false,
                 place: 0,

@@ -13,7 +13,7 @@ use xos_container::{
 };
 use xos_protocol::container::{Command, Log, Request, ServerOp, Stream};
 use xos_protocol::factory::{HandleOp, SelfOp, SessionOp, Spec};
-use xos_protocol::manager::{Op, RegionCreate, Rights, Share};
+use xos_protocol::manager::{Op, Payer, RegionCreate, Rights, Share};
 use xos_protocol::wire::{self, MAX_WORDS};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Result, Subject, Who};
 use xos_server::factory::{Factory, FactoryServer, Maker, Member, Needs};
@@ -347,7 +347,7 @@ fn containers_of_one_image_share_one_copy() {
             })
             .collect();
         let expected = |pages| RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages,
             large: true,
             place: 0,

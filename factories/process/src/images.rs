@@ -8,7 +8,7 @@
 
 use heapless::Vec;
 use xos_client::{Manager, Port};
-use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::{Error, Name, RegionId, Result, Subject};
 
 use crate::arena::Nodes;
@@ -253,7 +253,7 @@ impl Images<'_> {
         let nodes = pages.div_ceil(NODE_FRAMES);
         let place = tools.nodes.take_run(nodes).ok_or(Error::TableFull)?;
         let created = tools.manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages,
             large: false,
             place,

@@ -11,7 +11,7 @@ use sel4::{
 use xos_server::client::Console;
 use xos_server::protocol::Subject;
 use xos_server::protocol::console::{LOG, LOG_LINE, write_log};
-use xos_server::protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_server::protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_server::protocol::slots::{NODE_BITS, domain, ic, leaf, parts, root_guard};
 use xos_server::{Manager, Parts, Space, faults, protocol};
 
@@ -42,7 +42,7 @@ const ALL: u64 = 19;
 /// The manager's.
 pub fn make_window(manager: &Manager) -> protocol::Result<()> {
     let region = manager.region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages: 1,
         large: false,
         place: 0,

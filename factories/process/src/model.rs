@@ -10,7 +10,7 @@ use std::vec;
 use std::vec::Vec;
 
 use xos_client::{Answer, Port};
-use xos_protocol::manager::{Create, Created, Event, Grow, Op, PAGE, RegionCreate, Share};
+use xos_protocol::manager::{Create, Created, Event, Grow, Op, PAGE, Payer, RegionCreate, Share};
 use xos_protocol::slots::parts::FIRST_UNTYPED;
 use xos_protocol::wire::Words;
 use xos_protocol::{Error, IcId, RegionId};
@@ -380,7 +380,7 @@ impl World {
                 .to_vec()),
             Op::RegionCreate => {
                 let args = RegionCreate::from_words(words)?;
-                assert_eq!(args.payer, None);
+                assert_eq!(args.payer, Payer::Myself);
                 self.budget = self
                     .budget
                     .checked_sub(args.pages)

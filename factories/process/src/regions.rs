@@ -7,7 +7,7 @@
 
 use heapless::Vec;
 use xos_client::{Manager, Port};
-use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::{Error, IcId, RegionId, Result, Subject};
 
 use crate::files::{Files, Path};
@@ -160,7 +160,7 @@ impl Default for Regions {
 fn fill<P: Port>(bytes: &[u8], tools: &mut Tools<'_, '_, P>) -> Result<RegionId> {
     let pages = (bytes.len() as u64).div_ceil(PAGE * LARGE).max(1) * LARGE;
     let region = tools.manager.region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages: u32::try_from(pages).map_err(|_| Error::OverBudget)?,
         large: true,
         place: 0,

@@ -5,7 +5,7 @@ use process_factory::kernel::{At, Kernel as Composing, Outcome, Refusal};
 use process_factory::machine::Machine as Composer;
 use sel4::{CapRights, UserContext, VmAttributes, cap_type};
 use xos_client::{Console, Manager, Timer};
-use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::virtine::{Plan, STACK_END, TRAMPOLINE};
 use xos_protocol::{RegionId, Result, Subject};
 use xos_server::{Parts, Space};
@@ -58,7 +58,7 @@ impl Machine {
     pub fn prepare(&mut self, manager: &Manager) -> Result<()> {
         let region = |pages, place, address| -> Result<RegionId> {
             let region = manager.region_create(&RegionCreate {
-                payer: None,
+                payer: Payer::Myself,
                 pages,
                 large: false,
                 place,

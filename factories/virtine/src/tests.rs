@@ -12,7 +12,7 @@ use process_factory::program::Program;
 use proptest::prelude::*;
 use xos_client::Manager;
 use xos_protocol::factory::{HandleOp, SessionOp, Spec};
-use xos_protocol::manager::{PAGE, RegionCreate};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate};
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::virtine::{
     Answer, Ask, BUFFER, HEAP, HEAP_END, Hypercall, MAX_PAGES, PLAN, Plan, Put, SAVED, STACK_END,
@@ -189,7 +189,7 @@ impl<'w> Test<'w> {
             (1, ROOT_SLOTS_OF_PROGRAM[3]),
         ] {
             let region = RegionCreate {
-                payer: None,
+                payer: Payer::Myself,
                 pages,
                 large: false,
                 place,

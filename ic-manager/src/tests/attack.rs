@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use xos_protocol::manager::{
-    Connect, Create, CreateWithin, Declare, Event, Grow, Op, PAGE, Pass, RegionCreate, Relation,
-    Rights, Share, Successor,
+    Connect, Create, CreateWithin, Declare, Event, Grow, Op, PAGE, Pass, Payer, RegionCreate,
+    Relation, Rights, Share, Successor,
 };
 use xos_protocol::{Badge, Error, IcId, RegionId, Subject, Who};
 
@@ -275,6 +275,14 @@ impl Play {
             .unwrap_or(n as u32)
     }
 
+    fn payer(&self, n: u8) -> Payer {
+        match n % 5 {
+            0 => Payer::Myself,
+            1 => Payer::PayerOf(self.id(n).index()),
+            _ => Payer::Client(self.session(n)),
+        }
+    }
+
     fn region(&self, n: u8) -> RegionId {
         match self.regions.len() {
             0 => RegionId::from_word(n as u64),
@@ -336,7 +344,7 @@ impl Play {
                 radix,
             } => {
                 let args = Create {
-                    payer: (session % 5 != 0).then(|| self.session(session)),
+                    payer: self.payer(session),
                     place: place as u32,
                     handle: handle as u32,
                     session: memory % 4 != 0,
@@ -490,7 +498,7 @@ impl Play {
                 } else {
                     pages as u32
                 };
-                let payer = session.map(|s| self.session(s));
+                let payer = session.map_or(Payer::Myself, |s| self.payer(s));
                 let args = RegionCreate {
                     payer,
                     pages,
@@ -697,7 +705,7 @@ fn a_creation_that_fails_anywhere_is_undone() {
             let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
             w.m.fail_in = Some(fail_in);
             let args = Create {
-                payer: Some(payer),
+                payer: Payer::Client(payer),
                 place: 20,
                 handle: 21,
                 memory,
@@ -749,13 +757,13 @@ fn a_region_and_a_share_that_fail_anywhere_are_undone() {
     for fail_in in 0.. {
         let (mut w, payer) = World::with_one();
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 20,
             ..super::BASIC
         };
         let id = w.create(ONE, args).unwrap().id;
         let args = RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: 6,
             large: false,
             place: 30,

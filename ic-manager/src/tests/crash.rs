@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Boot domains that crash and come back.
 
-use xos_protocol::manager::{Create, CreateWithin, Event, Op, RegionCreate, Successor};
+use xos_protocol::manager::{Create, CreateWithin, Event, Op, Payer, RegionCreate, Successor};
 use xos_protocol::{Error, IcId};
 
 use super::BASIC;
@@ -26,7 +26,7 @@ fn a_crashed_factory_takes_its_ics_along_and_comes_back_as_another() {
     w.register(ONE, "one").unwrap();
     let session = w.open(MONITOR, "one", 20).unwrap();
     let args = Create {
-        payer: Some(session),
+        payer: Payer::Client(session),
         place: 20,
         ..BASIC
     };
@@ -43,7 +43,7 @@ fn a_crashed_factory_takes_its_ics_along_and_comes_back_as_another() {
         .unwrap()
         .id;
     let region = RegionCreate {
-        payer: Some(session),
+        payer: Payer::Client(session),
         pages: 3,
         large: false,
         place: 40,
@@ -80,7 +80,7 @@ fn a_successor_inherits_ics_and_clients() {
     w.register_as(ONE, "one", 0, Successor::SameName).unwrap();
     let session = w.open(MONITOR, "one", 20).unwrap();
     let args = Create {
-        payer: Some(session),
+        payer: Payer::Client(session),
         place: 20,
         ..BASIC
     };
@@ -99,7 +99,7 @@ fn a_successor_inherits_ics_and_clients() {
 fn a_client_that_crashes_is_reported_to_its_servers_and_its_payees_die() {
     let (mut w, session) = World::with_one();
     let args = Create {
-        payer: Some(session),
+        payer: Payer::Client(session),
         place: 20,
         ..BASIC
     };
@@ -148,7 +148,7 @@ fn a_crash_of_nobody_is_acknowledged() {
 fn the_supervisor_and_nobody_else_can_bring_a_boot_domain_down() {
     let (mut w, session) = World::with_one();
     let args = Create {
-        payer: Some(session),
+        payer: Payer::Client(session),
         place: 20,
         ..BASIC
     };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Creating, growing and destroying.
 
-use xos_protocol::manager::{Consent, Create, CreateWithin, Event, Grow, IcInfo, IcPage, Op, Open};
+use xos_protocol::manager::{
+    Consent, Create, CreateWithin, Event, Grow, IcInfo, IcPage, Op, Open, Payer,
+};
 use xos_protocol::supervisor::boot;
 use xos_protocol::{Error, IcId, IcState, Name, Subject, slots, wire};
 
@@ -22,7 +24,7 @@ fn destroying_gives_back_exactly_what_creating_took() {
     let (mut w, payer) = World::with_one();
     let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         handle: 21,
         ..BASIC
@@ -41,6 +43,46 @@ fn destroying_gives_back_exactly_what_creating_took() {
 }
 
 #[test]
+fn who_pays_for_an_ic_pays_for_what_is_made_like_it_after_its_session_was_closed() {
+    let (mut w, session) = World::with_one();
+    let args = Create {
+        payer: Payer::Client(session),
+        place: 20,
+        handle: 21,
+        ..BASIC
+    };
+    let first = w.create(ONE, args).unwrap().id;
+    w.ask(MONITOR, Op::Close.label(), [session.into(), 0, 0, 0])
+        .unwrap();
+    assert_eq!(w.event(ONE), Event::Closed(session));
+    // Somebody else has the number of the session now.
+    assert_eq!(w.open(TWO, "one", 30), Ok(session));
+    let before = [w.budget(MONITOR), w.budget(TWO)];
+    let like = Create {
+        payer: Payer::PayerOf(first.index()),
+        place: 22,
+        handle: 23,
+        ..BASIC
+    };
+    let second = w.create(ONE, like).unwrap().id;
+    w.check();
+    assert_eq!(w.budget(MONITOR)[1] - before[0][1], 200);
+    assert_eq!(w.budget(TWO), before[1]);
+    // Only its creator draws on that, and only while it lives.
+    let again = Create { place: 24, ..like };
+    assert_eq!(w.create(TWO, again).unwrap_err(), Error::Gone);
+    w.destroy(ONE, first).unwrap();
+    assert_eq!(w.create(ONE, again).unwrap_err(), Error::Gone);
+    for index in [MONITOR, ONE, u32::MAX] {
+        let payer = Payer::PayerOf(index);
+        let none = Create { payer, ..again };
+        assert_eq!(w.create(ONE, none).unwrap_err(), Error::Gone);
+    }
+    w.destroy(ONE, second).unwrap();
+    w.check();
+}
+
+#[test]
 fn a_thousand_lives_later_nothing_is_lost_and_no_id_came_twice() {
     let (mut w, payer) = World::with_one();
     let before = w.free();
@@ -48,7 +90,7 @@ fn a_thousand_lives_later_nothing_is_lost_and_no_id_came_twice() {
     for i in 0..1000 {
         let memory = i % 37;
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 20,
             handle: 21,
             memory,
@@ -69,7 +111,7 @@ fn the_factory_finds_the_parts_where_it_wanted_them() {
     let (mut w, payer) = World::with_one();
     for (parts_radix, cspace_radix) in [(3, 8), (8, 4), (5, 5), (4, 12)] {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 20,
             memory: 3,
             parts_radix,
@@ -108,7 +150,7 @@ fn the_factory_finds_the_parts_where_it_wanted_them() {
 fn a_failed_creation_leaves_nothing_behind() {
     let (mut w, payer) = World::with_one();
     let good = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 22,
         handle: 23,
         ..BASIC
@@ -145,7 +187,7 @@ fn a_failed_creation_leaves_nothing_behind() {
         ),
         (
             Create {
-                payer: Some(9999),
+                payer: Payer::Client(9999),
                 ..good
             },
             Error::Gone,
@@ -171,7 +213,7 @@ fn a_failed_creation_leaves_nothing_behind() {
 fn nobody_is_charged_who_has_not_opened_a_session_on_the_one_who_asks() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         ..BASIC
     };
@@ -182,7 +224,7 @@ fn nobody_is_charged_who_has_not_opened_a_session_on_the_one_who_asks() {
 fn growing_gives_memory_up_to_the_quota_and_no_more() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         memory: 1,
         quota: 12,
@@ -207,7 +249,7 @@ fn a_second_stage_has_one_root_which_goes_with_its_ic() {
     let (mut w, payer) = World::with_one();
     let before = w.free();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         memory: 1,
         quota: 12,
@@ -246,7 +288,7 @@ fn a_second_stage_has_one_root_which_goes_with_its_ic() {
 fn a_second_stage_that_cannot_be_paid_for_is_an_error_and_nothing_else() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         quota: 0,
         ..BASIC
@@ -267,7 +309,7 @@ fn a_second_stage_that_cannot_be_paid_for_is_an_error_and_nothing_else() {
 fn an_arena_is_grown_a_bounded_number_of_times() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         memory: 1,
         parts_radix: 8,
@@ -363,7 +405,7 @@ fn a_badged_endpoint_that_is_kept_is_used_by_the_next_ic_of_the_same_factory_and
     let before = w.free();
     for (factory, payer) in [(ONE, payer), (ONE, payer), (TWO, two), (ONE, payer)] {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 20,
             handle: 21,
             ..BASIC
@@ -390,7 +432,7 @@ fn a_window_must_be_free_and_the_host_must_have_consented() {
     let (mut w, payer) = World::with_one();
     w.register(TWO, "two").unwrap();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         handle: 21,
         ..BASIC
@@ -460,7 +502,7 @@ fn a_payer_takes_along_what_it_pays_for_however_deep() {
     for depth in 0..6 {
         let quota = 400 >> depth;
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: slots.next(),
             memory: 1,
             quota,
@@ -496,7 +538,7 @@ fn a_large_arena_comes_back_when_the_reaper_is_done() {
     let (mut w, payer) = World::with_one();
     let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         memory: 200,
         quota: 400,
@@ -523,7 +565,7 @@ fn a_full_reaper_queue_delays_but_loses_nothing() {
     let mut slots = Slots::default();
     for _ in 0..6 {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: slots.next(),
             memory: 100,
             quota: 400,
@@ -544,7 +586,7 @@ fn a_payer_that_dies_waits_for_what_it_paid_for() {
     let (mut w, payer) = World::with_one();
     let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         quota: 1000,
         ..BASIC
@@ -552,7 +594,7 @@ fn a_payer_that_dies_waits_for_what_it_paid_for() {
     let outer = w.create(ONE, args).unwrap().id;
     let session = w.open(outer.index(), "one", 12).unwrap();
     let args = Create {
-        payer: Some(session),
+        payer: Payer::Client(session),
         place: 21,
         memory: 200,
         quota: 300,
@@ -574,7 +616,7 @@ fn a_payer_that_dies_waits_for_what_it_paid_for() {
 fn states_follow_what_the_creator_says_and_others_cannot_start_what_is_not_composed() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         ..BASIC
     };
@@ -615,7 +657,7 @@ fn a_list_shows_each_what_it_answers_for() {
     let mut ids = Vec::new();
     for _ in 0..20 {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: slots.next(),
             memory: 0,
             quota: 0,
@@ -653,7 +695,7 @@ fn a_list_shows_each_what_it_answers_for() {
 fn who_is_empowered_may_do_what_the_supervisor_may_for_as_long_as_it_lives() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         ..BASIC
     };
@@ -677,7 +719,7 @@ fn who_is_empowered_may_do_what_the_supervisor_may_for_as_long_as_it_lives() {
 fn only_who_answers_for_an_ic_may_touch_it() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Some(payer),
+        payer: Payer::Client(payer),
         place: 20,
         ..BASIC
     };

@@ -11,7 +11,8 @@ mod sharing;
 mod source;
 
 use xos_protocol::manager::{
-    Consent, Create, CreateWithin, Created, Event, Free, Op, Open, Register, ServiceKind, Successor,
+    Consent, Create, CreateWithin, Created, Event, Free, Op, Open, Payer, Register, ServiceKind,
+    Successor,
 };
 use xos_protocol::{Error, IcId, Name, Subject};
 
@@ -37,7 +38,7 @@ pub const ALL: Consent = Consent {
 
 /// What every test asks for at least.
 pub const BASIC: Create = Create {
-    payer: None,
+    payer: Payer::Myself,
     place: 0,
     handle: 0,
     session: true,
@@ -65,7 +66,7 @@ impl World {
     /// to make an IC within it.
     pub fn host(&mut self, payer: u32) -> (IcId, CreateWithin) {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 20,
             handle: 21,
             ..BASIC

@@ -3,8 +3,8 @@
 //! answered when a server goes.
 
 use xos_protocol::manager::{
-    Connect, Consent, Declare, Edge, EdgeKind, EdgePage, Event, Op, Pass, RegionCreate, Relation,
-    Rights, Share, Successor,
+    Connect, Consent, Declare, Edge, EdgeKind, EdgePage, Event, Op, Pass, Payer, RegionCreate,
+    Relation, Rights, Share, Successor,
 };
 use xos_protocol::{Error, IcId, RegionId, Result, Subject, slots, wire};
 
@@ -36,7 +36,7 @@ impl Pair {
         let (mut w, payer) = World::with_one();
         let [server, client] = [30, 31].map(|place| {
             let args = Create {
-                payer: Some(payer),
+                payer: Payer::Client(payer),
                 place,
                 ..BASIC
             };
@@ -63,7 +63,7 @@ impl Pair {
 
     fn region(&mut self, who: IcId) -> RegionId {
         let args = RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: 2,
             large: false,
             place: 0,
@@ -202,7 +202,7 @@ fn a_session_is_ended_by_either_end_and_by_the_supervisor_but_nobody_else() {
 fn a_session_is_passed_on_as_a_session_of_the_receivers_own() {
     let mut pair = Pair::new();
     let args = Create {
-        payer: None,
+        payer: Payer::Myself,
         place: 32,
         ..BASIC
     };

@@ -2,7 +2,7 @@
 //! Names, sessions, connections, objects, news.
 
 use xos_protocol::manager::{
-    Connect, Consent, Create, EdgeKind, EdgePage, Event, Op, Open, ServicePage, Successor,
+    Connect, Consent, Create, EdgeKind, EdgePage, Event, Op, Open, Payer, ServicePage, Successor,
     WATCH_BADGE,
 };
 use xos_protocol::supervisor::boot;
@@ -53,7 +53,7 @@ impl World {
         self.create(
             ONE,
             Create {
-                payer: Some(payer),
+                payer: Payer::Client(payer),
                 place,
                 ..BASIC
             },
@@ -526,7 +526,7 @@ fn a_graph_of_many_pages_shows_every_edge_once() {
     let (mut w, payer) = World::with_one();
     for i in 0..40 {
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 100 + i,
             memory: 0,
             quota: 0,

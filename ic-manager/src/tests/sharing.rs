@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Regions: making, sharing, taking back.
 
-use xos_protocol::manager::{Consent, Create, Op, Open, PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{Consent, Create, Op, Open, PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::{Error, IcId, Name, RegionId, Subject, slots};
 
 use super::BASIC;
@@ -11,7 +11,7 @@ use crate::pool::{self, Part};
 
 const AT: u64 = 0x1000_0000;
 const SMALL: RegionCreate = RegionCreate {
-    payer: None,
+    payer: Payer::Myself,
     pages: 5,
     large: false,
     place: 0,
@@ -54,7 +54,7 @@ impl World {
     fn two_ics() -> (Self, IcId, IcId) {
         let (mut w, payer) = World::with_one();
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             ..BASIC
         };
         let a = w.create(ONE, Create { place: 20, ..args }).unwrap().id;
@@ -223,7 +223,7 @@ fn a_region_ends_with_its_owner_and_with_its_payer() {
             .unwrap();
         let payer = w.open(ONE, "one", 50).unwrap();
         let args = Create {
-            payer: Some(payer),
+            payer: Payer::Client(payer),
             place: 25,
             ..BASIC
         };
@@ -231,7 +231,7 @@ fn a_region_ends_with_its_owner_and_with_its_payer() {
         let session = w.open(client.index(), "inner", 12).unwrap();
         let before = w.free();
         let args = RegionCreate {
-            payer: Some(session),
+            payer: Payer::Client(session),
             pages: 9,
             ..SMALL
         };
@@ -421,7 +421,7 @@ fn a_region_made_for_nothing_leaves_nothing() {
         ),
         (
             RegionCreate {
-                payer: Some(3),
+                payer: Payer::Client(3),
                 ..SMALL
             },
             Error::Gone,

@@ -9,7 +9,7 @@ use core::ptr;
 use legacy_posix::pages::Claim;
 use legacy_posix::{Errno, PAGE, Page, Pages, Result};
 use xos::protocol::Subject;
-use xos::protocol::manager::{RegionCreate, Rights, Share};
+use xos::protocol::manager::{Payer, RegionCreate, Rights, Share};
 
 /// Where the first frame is mapped; nobody else puts anything there.
 const BASE: usize = 0x6000_0000_0000;
@@ -115,7 +115,7 @@ impl Frames {
     fn add(first: u32, pages: u32) -> xos::protocol::Result<()> {
         let manager = xos::manager();
         let region = manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages,
             large: false,
             place: FIRST_PLACE + first / NODE,

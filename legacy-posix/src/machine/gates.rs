@@ -8,7 +8,7 @@ use core::ptr;
 use legacy_posix::gate::{INSTRUCTIONS, Place, WORDS};
 use legacy_posix::{Errno, PAGE, Result};
 use xos::protocol::Subject;
-use xos::protocol::manager::{RegionCreate, Rights, Share};
+use xos::protocol::manager::{Payer, RegionCreate, Rights, Share};
 
 /// Where the first page is mapped here; nobody else puts anything there.
 const BASE: usize = 0x5800_0000_0000;
@@ -95,7 +95,7 @@ impl Gates {
         let manager = xos::manager();
         let region = manager
             .region_create(&RegionCreate {
-                payer: None,
+                payer: Payer::Myself,
                 pages: STEP,
                 large: false,
                 place: first.frame().0,

@@ -21,7 +21,7 @@ use sel4::{
     CNodeCapData, CPtr, Cap, CapRights, ObjectBlueprint, ObjectBlueprintX64, ObjectBlueprintX86,
     VmAttributes, cap, cap_type,
 };
-use xos::protocol::manager::{Create, Grow, PAGE};
+use xos::protocol::manager::{Create, Grow, PAGE, Payer};
 use xos::protocol::slots::{NODE_BITS, leaf, node_guard, parts};
 use xos::protocol::{IcId, Name};
 use xos::server::Space;
@@ -178,7 +178,7 @@ impl Spaces {
         }
         let place = self.take_node()?;
         let made = xos::manager().create(&Create {
-            payer: None,
+            payer: Payer::Myself,
             place,
             handle: 0,
             session: false,

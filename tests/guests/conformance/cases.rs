@@ -23,6 +23,7 @@ cases! {
     who_makes_no_clones_says_so_and_stops_nobody,
     a_clone_has_what_its_snapshot_had_and_nothing_of_others,
     what_a_clone_reads_costs_nothing_and_what_it_writes_is_its_own,
+    clones_are_made_after_their_snapshots_session_was_closed,
     clones_end_with_their_snapshot,
     clones_and_snapshots_end_with_their_creator,
     a_handle_means_nothing_after_its_snapshots_end,

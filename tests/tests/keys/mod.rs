@@ -15,6 +15,7 @@ const CTRL_K: &str = "\x0b";
 const BACKSPACE: &str = "\x7f";
 const LEFT: &str = "\x1b[D";
 const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
 const ENTER: &str = "\r";
 
 /// How often Ctrl-C is pressed, and how often in all, while a program is to be ended by it. The first may
@@ -118,9 +119,9 @@ fn keys() -> Result<()> {
     seat.until_prompt()?;
     seat.saw("\nhello typed\n")?;
 
-    // The line again, with its end cut off, and another one.
-    let again = [UP, CTRL_A, CTRL_K, "help", UP, LEFT, LEFT, LEFT, LEFT, LEFT];
-    seat.press(&again)?;
+    // The line again, made into another one, which is given up: down to the line that was empty, and up once more.
+    seat.press(&[UP, CTRL_A, CTRL_K, "help", DOWN, UP])?;
+    seat.press(&[LEFT, LEFT, LEFT, LEFT, LEFT])?;
     seat.press(&[CTRL_K, "edited", ENTER])?;
     seat.until_prompt()?;
     seat.saw("\nhello edited\n")?;
@@ -149,11 +150,12 @@ fn monitor() -> Result<()> {
     let mut seat = Seat::take("monitor")?;
     seat.press(&["run process crash spin &", ENTER])?;
     seat.until_prompt()?;
-    // The number of the monitor itself: the first column of its line.
+    // The number of the monitor itself: the first column of its line, the third of which is its name. It is the owner
+    // of others, too.
     seat.press(&["list", ENTER])?;
     seat.until_prompt()?;
     let line = |seat: &Seat, name: &str| {
-        let named = |line: &&str| line.split_whitespace().any(|word| word == name);
+        let named = |line: &&str| line.split_whitespace().nth(2) == Some(name);
         let words = seat.printed.lines().rfind(named);
         let first = words.and_then(|line| line.split_whitespace().next());
         first.map(str::to_owned)

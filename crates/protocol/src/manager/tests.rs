@@ -3,8 +3,13 @@ use super::*;
 use crate::wire;
 use proptest::prelude::*;
 
-fn payer() -> impl Strategy<Value = Option<u32>> {
-    prop_oneof![Just(None), (0u32..1 << 24).prop_map(Some)]
+fn payer() -> impl Strategy<Value = Payer> {
+    let number = 0u32..1 << 24;
+    prop_oneof![
+        Just(Payer::Myself),
+        number.clone().prop_map(Payer::Client),
+        number.prop_map(Payer::PayerOf),
+    ]
 }
 
 proptest! {
@@ -18,7 +23,7 @@ proptest! {
 
     #[test]
     fn create_carries_a_name_that_is_short_enough(name in "\\PC{0,9}", memory in 0u32..1 << 24) {
-        let args = Create { payer: Some(7), place: 4095, handle: 16, session: true, memory, quota: 0, ics: 9, parts_radix: 4, cspace_radix: 8 };
+        let args = Create { payer: Payer::Client(7), place: 4095, handle: 16, session: true, memory, quota: 0, ics: 9, parts_radix: 4, cspace_radix: 8 };
         let name = Name::new(&name);
         match args.named(name) {
             Some(words) => {

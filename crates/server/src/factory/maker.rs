@@ -2,7 +2,7 @@
 //! How a factory has the manager make an IC.
 
 use xos_client::{Manager, Port};
-use xos_protocol::manager::{Create, CreateWithin, Created};
+use xos_protocol::manager::{Create, CreateWithin, Created, Payer};
 use xos_protocol::{Error, IcId, Name, Result};
 
 use crate::{Parts, Space};
@@ -66,6 +66,7 @@ pub struct Made {
 pub struct Maker<'a> {
     manager: &'a dyn Creates,
     space: Space,
+    payer: Payer,
     client: u32,
     handle: u32,
     place: u32,
@@ -98,6 +99,7 @@ impl<'a> Maker<'a> {
     pub(crate) fn new(
         manager: &'a dyn Creates,
         space: Space,
+        payer: Payer,
         client: u32,
         handle: u32,
         place: u32,
@@ -105,6 +107,7 @@ impl<'a> Maker<'a> {
         Self {
             manager,
             space,
+            payer,
             client,
             handle,
             place,
@@ -113,7 +116,8 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The session of the client that asks, and pays.
+    /// The session of the client that asks, and pays. When a clone is made: through which its model was asked
+    /// for; it may be closed by now.
     pub const fn client(&self) -> u32 {
         self.client
     }
@@ -143,7 +147,7 @@ impl<'a> Maker<'a> {
 
     const fn args(&self, needs: &Needs) -> Create {
         Create {
-            payer: Some(self.client),
+            payer: self.payer,
             place: self.place,
             handle: self.handle,
             session: needs.session,
@@ -158,8 +162,12 @@ impl<'a> Maker<'a> {
     /// Makes an IC within the client, in state `New`.
     ///
     /// # Errors
-    /// The manager's; [`Error::BadState`] when one was made already.
+    /// The manager's; [`Error::BadState`] when one was made already; [`Error::NotSupported`] for a clone: who
+    /// pays for its model need not have consented to anything.
     pub fn create_within(&mut self, needs: &NeedsWithin) -> Result<Made> {
+        if !matches!(self.payer, Payer::Client(_)) {
+            return Err(Error::NotSupported);
+        }
         let args = CreateWithin {
             host: self.client,
             place: self.place,

@@ -77,7 +77,8 @@ pub struct Member<'a, I> {
     /// Its parts node in the factory's CSpace. Empty if the IC died a moment ago: invocations fail then,
     /// and that is all that has to be done about it.
     pub parts: Parts,
-    /// The session of the client that had it made, and pays for it.
+    /// The session through which it was asked for. It may be closed by now, and its number another's: whoever
+    /// pays for the IC is [`Payer::PayerOf`](xos_protocol::manager::Payer) its index.
     pub client: u32,
     /// Where it is in its life.
     pub state: State,

@@ -3,7 +3,7 @@
 
 use xos_client::{Manager, Port};
 use xos_protocol::factory::{Entry as Start, HandleOp, SelfOp, SessionOp, Spec, When};
-use xos_protocol::manager::{Event, Register, ServiceKind, Successor};
+use xos_protocol::manager::{Event, Payer, Register, ServiceKind, Successor};
 use xos_protocol::slots::DOMAIN_ROOT_RADIX;
 use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Who};
@@ -102,7 +102,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
 
     fn make(
         &mut self,
-        client: u32,
+        (payer, client): (Payer, u32),
         handle: u64,
         state: State,
         deferred: &mut Deferred<'_>,
@@ -113,7 +113,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         }
         let place = self.ics.take_place().ok_or(Error::TableFull)?;
         let manager = Manager::new(*self.manager.port());
-        let mut maker = Maker::new(&manager, self.space, client, handle as u32, place);
+        let mut maker = Maker::new(&manager, self.space, payer, client, handle as u32, place);
         let result = make(self, &mut maker);
         let within = maker.is_within();
         let Some(id) = maker.made() else {
@@ -301,7 +301,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             Ok((spec, rest)) if rest.len() < 8 => spec,
             _ => return reply.error(Error::Malformed),
         };
-        let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
+        let payer = (Payer::Client(client), client);
+        let made = self.make(payer, handle, State::Ready, deferred, |server, maker| {
             server.factory.create(maker, &spec)
         });
         reply.result(made)
@@ -338,7 +339,8 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                     Err(error) => return reply.error(error),
                 };
                 let handle = entry.handle.into();
-                let made = self.make(client, handle, State::Running, deferred, |server, maker| {
+                let payer = (Payer::Client(client), client);
+                let made = self.make(payer, handle, State::Running, deferred, |server, maker| {
                     server.factory.spawn(maker, &entry)
                 });
                 reply.result(made)
@@ -462,11 +464,12 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         }
     }
 
-    /// Makes a clone of a frozen IC, on the budget of that one's client.
+    /// Makes a clone of a frozen IC, on the budget of whoever pays for that one.
     fn clone(&mut self, place: u32, handle: u64, deferred: &mut Deferred<'_>) -> Result<[u64; 1]> {
         let model = self.ics.get(place).ok_or(Error::Gone)?;
-        let (id, client) = (model.id, model.client);
-        let made = self.make(client, handle, State::Ready, deferred, |server, maker| {
+        let id = model.id;
+        let payer = (Payer::PayerOf(id.index()), model.client);
+        let made = self.make(payer, handle, State::Ready, deferred, |server, maker| {
             server.with(place, |factory, ic| factory.clone(maker, ic))?
         })?;
         let clone = self.place(IcId::from_word(made[0]).index())?;

@@ -9,7 +9,7 @@ use xos_protocol::contract::{
 };
 use xos_protocol::factory::{HandleOp, SelfOp, SessionOp, When};
 use xos_protocol::ic::FaultKind;
-use xos_protocol::manager::Op;
+use xos_protocol::manager::{Create, Op, Payer};
 use xos_protocol::wire::{self, MAX_WORDS};
 use xos_protocol::{IcState, Who};
 
@@ -626,6 +626,24 @@ fn a_snapshot_never_runs_again_and_its_clones_do() {
         bench.server.factory().started,
         [model, clones[0], clones[1]]
     );
+}
+
+#[test]
+fn a_clone_is_paid_by_who_pays_for_its_snapshot_whoever_has_that_ones_session_now() {
+    let manager = FakeManager::default();
+    let mut bench = bench(&manager);
+    let model = frozen(&mut bench);
+    manager.close(5);
+    bench.notify(MANAGER_BIT);
+    manager.asked();
+    clone(&mut bench, model).unwrap();
+    let asked = manager.asked();
+    let created: Vec<_> = asked.iter().filter(|(op, _)| *op == Op::Create).collect();
+    let [(_, words)] = created[..] else {
+        panic!("{asked:?}");
+    };
+    let args = Create::from_words(words[..4].try_into().unwrap()).unwrap();
+    assert_eq!(args.payer, Payer::PayerOf(model.index()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use sel4::{
     ObjectBlueprintX86, UserContext, VmAttributes, cap, cap_type,
 };
 use xos_client::Manager;
-use xos_protocol::manager::{Create, PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{Create, PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, NODE_BITS, domain, leaf, parts, root_guard};
 use xos_protocol::{Result as Answer, Subject};
 use xos_server::{Parts, Space};
@@ -120,7 +120,7 @@ impl ByHand {
     /// Makes what all of this needs.
     pub fn new(manager: &Manager) -> Answer<Self> {
         manager.create(&Create {
-            payer: None,
+            payer: Payer::Myself,
             place: MEMORY,
             handle: 0,
             session: false,
@@ -131,7 +131,7 @@ impl ByHand {
             cspace_radix: 5,
         })?;
         let region = manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: WINDOW_PAGES,
             large: false,
             place: FRAMES,

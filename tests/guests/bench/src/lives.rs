@@ -8,7 +8,7 @@ use bench_loops::ticks;
 use sel4::cap;
 use sel4_microkit::Channel;
 use xos_protocol::factory::{Spec, When};
-use xos_protocol::manager::{PAGE, RegionCreate, Rights, Share};
+use xos_protocol::manager::{PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::slots::domain;
 use xos_protocol::{Error, Subject};
 use xos_test_kit::{Outcome, check_eq};
@@ -100,7 +100,7 @@ fn cloning(bench: &mut Bench) -> Outcome {
 /// Makes a region that is mapped, and begins to take it back.
 fn begin_to_end(bench: &Bench, pages: u32) -> Outcome {
     let region = bench.manager.region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages,
         large: false,
         place: 0,
@@ -128,7 +128,7 @@ fn ending(bench: &mut Bench) -> Outcome {
     let end = |bench: &Bench, pages: u32| -> Outcome<u64> {
         let spent = bench.manager.budget(Subject::Myself)?.spent;
         let region = bench.manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages,
             large: false,
             place: 0,

@@ -8,7 +8,7 @@ use sel4_microkit::{Channel, panicking, var};
 use test_conformance::{Ask, Board, EXAMINE, EXAMINERS_BOARD, JUDGES_BOARD, NURSERY, PROBE};
 use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Free, Open, RegionCreate, Rights, Share};
+use xos_protocol::manager::{Consent, Free, Open, Payer, RegionCreate, Rights, Share};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
 use xos_protocol::{Error, ExitStatus, IcId, IcState, Name, RegionId, Result, Subject};
 use xos_test_kit::{Failure, Outcome, check};
@@ -210,7 +210,7 @@ impl Judge {
 
     fn board_for(&self, id: IcId) -> Result<RegionId> {
         let region = self.manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: 1,
             large: false,
             place: 0,

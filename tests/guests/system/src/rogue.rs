@@ -9,7 +9,7 @@ use sel4_microkit::{NullHandler, pd_name, protection_domain};
 use test_system::rogue::{ASK, DIE, HARM, KEEP, MAKE, PRY, RELEASE};
 use test_system::{Harm, Step};
 use xos_client::Port;
-use xos_protocol::manager::{Create, Register, ServiceKind, Successor};
+use xos_protocol::manager::{Create, Payer, Register, ServiceKind, Successor};
 use xos_protocol::slots::{domain, parts};
 use xos_protocol::{Error, Name, Result, Who};
 use xos_server::{
@@ -69,7 +69,7 @@ impl Rogue {
         step(Step::Received, last);
         let place = self.slots.take().ok_or(Error::TableFull)?;
         let created = MANAGER.create(&Create {
-            payer: Some(client),
+            payer: Payer::Client(client),
             place,
             handle: handle as u32,
             session: true,

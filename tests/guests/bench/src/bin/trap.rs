@@ -16,7 +16,7 @@ use sel4::{
     VmAttributes, cap, cap_type,
 };
 use xos::protocol::Subject;
-use xos::protocol::manager::{Create, RegionCreate, Rights, Share};
+use xos::protocol::manager::{Create, Payer, RegionCreate, Rights, Share};
 use xos::protocol::slots::{NODE_BITS, leaf, parts};
 use xos::server::Space;
 use xos::service;
@@ -77,7 +77,7 @@ fn calls(endpoint: cap::Endpoint, tcb: cap::Tcb, count: u64) -> Outcome {
 fn program(endpoint: cap::Endpoint) -> Outcome<cap::Tcb> {
     let (place, frames) = (xos::take_slot()?, xos::take_slot()?);
     let created = xos::manager().create(&Create {
-        payer: None,
+        payer: Payer::Myself,
         place: place.number(),
         handle: 0,
         session: false,
@@ -88,7 +88,7 @@ fn program(endpoint: cap::Endpoint) -> Outcome<cap::Tcb> {
         cspace_radix: CSPACE_RADIX,
     })?;
     let region = xos::manager().region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages: 1,
         large: false,
         place: frames.number(),

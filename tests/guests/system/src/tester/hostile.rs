@@ -5,7 +5,7 @@ use test_system::rogue::{ASK, DIE, HARM, KEEP, MAKE, PRY, RELEASE};
 use test_system::{Harm, Step};
 use xos_client::{Answer, Port};
 use xos_protocol::manager::{
-    Connect, Create, CreateWithin, Grow, Op, RegionCreate, Register, ServiceKind, Successor,
+    Connect, Create, CreateWithin, Grow, Op, Payer, RegionCreate, Register, ServiceKind, Successor,
 };
 use xos_protocol::wire::MAX_WORDS;
 use xos_test_kit::check_eq;
@@ -95,7 +95,7 @@ pub fn a_factory_cannot_touch_what_others_made(t: &mut Tester) -> Outcome {
         rogue,
         Op::RegionCreate,
         RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: 1,
             large: false,
             place: 0,
@@ -137,7 +137,7 @@ pub fn a_factory_charges_nobody_who_has_not_asked_it(t: &mut Tester) -> Outcome 
     // Sessions of others, of nobody, and its own client's without consent to a place within it.
     for session in (0..64).filter(|session| *session != rogue.index) {
         let create = Create {
-            payer: Some(session),
+            payer: Payer::Client(session),
             place: 2000,
             handle: 0,
             session: false,
@@ -257,7 +257,7 @@ fn asked(
     let id = victim.id.word();
     let target = Subject::Ic(victim.id);
     let region = |pages, place| RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages,
         large: false,
         place,

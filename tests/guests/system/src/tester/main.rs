@@ -16,7 +16,7 @@ use sel4_microkit::{Channel, NullHandler, panicking, protection_domain};
 use test_system::{BOARD, BOARD_BYTES, CASE, PROBE};
 use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Free, Open, RegionCreate, Rights, Share};
+use xos_protocol::manager::{Consent, Free, Open, Payer, RegionCreate, Rights, Share};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
 use xos_protocol::{Error, ExitStatus, IcId, Name, RegionId, Subject};
 use xos_test_kit::{Case, Failure, Outcome, check};
@@ -241,7 +241,7 @@ impl Tester {
 
     fn region(&mut self, bytes: usize) -> Outcome<RegionId> {
         Ok(self.manager.region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: bytes.div_ceil(4096) as u32,
             large: false,
             place: 0,

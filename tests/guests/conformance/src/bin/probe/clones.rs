@@ -150,6 +150,24 @@ pub fn what_a_clone_reads_costs_nothing_and_what_it_writes_is_its_own(lab: &Lab)
     check_eq!(spent()?, before)
 }
 
+pub fn clones_are_made_after_their_snapshots_session_was_closed(lab: &Lab) -> Outcome {
+    if lab.within {
+        return Ok(());
+    }
+    let other = lab.reopen()?;
+    let Some(model) = model(&other)? else {
+        return Ok(());
+    };
+    drop(other);
+    let before = xos::manager().budget(Subject::Myself)?.spent;
+    let region = Region::new(1)?;
+    let (ic, page) = launch(&model, &region)?;
+    has(&page, MINE)?;
+    check!(xos::manager().budget(Subject::Myself)?.spent > before)?;
+    page.set(0, clone::END);
+    check_eq!(ic.wait()?, code(0))
+}
+
 pub fn clones_end_with_their_snapshot(lab: &Lab) -> Outcome {
     for destroyed in [false, true] {
         let Some(model) = model(lab)? else {

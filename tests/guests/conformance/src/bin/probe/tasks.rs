@@ -11,7 +11,7 @@ use sel4::{MessageInfo, cap};
 use xos::protocol::factory::SelfOp;
 use xos::protocol::ic::FaultKind;
 use xos::protocol::manager::{
-    Connect, Consent, ObjectKind, Op, Open, PAGE, RegionCreate, Rights, Share,
+    Connect, Consent, ObjectKind, Op, Open, PAGE, Payer, RegionCreate, Rights, Share,
 };
 use xos::protocol::slots::{NODE_BITS, ic, leaf};
 use xos::protocol::{Error, IcId, Name, Subject};
@@ -500,7 +500,7 @@ fn reach_out(id: u64, _: u64) -> i32 {
         return 2;
     }
     let region = manager.region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages: 1,
         large: false,
         place: 0,
@@ -535,7 +535,7 @@ fn spend(page: u64, pages: u64) -> i32 {
     let mut made = 0;
     let why = loop {
         let region = xos::manager().region_create(&RegionCreate {
-            payer: None,
+            payer: Payer::Myself,
             pages: pages as u32,
             large: false,
             place: 0,

@@ -8,7 +8,7 @@ use sel4::Fault;
 use test_conformance::Knob;
 use xos_protocol::contract::{Capabilities, Channels, Contract, FaultContainment, Memory, Names};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{RegionCreate, Rights, Share};
+use xos_protocol::manager::{Payer, RegionCreate, Rights, Share};
 use xos_protocol::{Error, ExitStatus, IcId, Result, Subject};
 use xos_server::factory::{Factory, Fate, Maker, Member};
 use xos_server::{Deferred, Outcome, Reply, Request};
@@ -98,7 +98,7 @@ impl Factory for Broken {
         };
         if is("memory_stays_when_an_ic_is_destroyed") {
             let _ = MANAGER.region_create(&RegionCreate {
-                payer: Some(maker.client()),
+                payer: Payer::Client(maker.client()),
                 pages: 4,
                 large: false,
                 place: 0,
@@ -119,7 +119,7 @@ impl Factory for Broken {
         self.made[0] = id;
         if is("a_page_of_the_factory_is_mapped_in_every_ic") {
             let region = MANAGER.region_create(&RegionCreate {
-                payer: None,
+                payer: Payer::Myself,
                 pages: 1,
                 large: false,
                 place: 0,

@@ -10,7 +10,7 @@ use process_factory::machine::Machine;
 use sel4::{CapRights, cap};
 use xos_server::Space;
 use xos_server::client::{Answer, Port};
-use xos_server::protocol::manager::{ObjectKind, RegionCreate};
+use xos_server::protocol::manager::{ObjectKind, Payer, RegionCreate};
 use xos_server::protocol::slots::parts;
 use xos_server::protocol::wire::Words;
 use xos_server::protocol::{Error, Result};
@@ -48,7 +48,7 @@ const EXTRA: u64 = 20;
 fn stash() -> At {
     // Made when it is first needed; after that the slot is taken, and this fails.
     let _ = MANAGER.region_create(&RegionCreate {
-        payer: None,
+        payer: Payer::Myself,
         pages: 1,
         large: false,
         place: STASH,
