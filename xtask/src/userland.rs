@@ -23,7 +23,7 @@ pub const CONTAINER: &str = "containers/busybox";
 /// See [`CONTAINER`].
 pub const CONFIG: &str = include_str!("busybox.json");
 /// Programs of ours for Linux, packages in `userland/`.
-const OWN: &[&str] = &["ic"];
+const OWN: &[&str] = &["ic", "container"];
 /// Text files.
 const TEXTS: &[(&str, &str)] = &[
     (

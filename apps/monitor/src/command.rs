@@ -3,7 +3,10 @@
 
 use alloc::string::{String, ToString};
 
-use crate::{Start, container};
+use xos_container_line as container;
+use xos_container_line::{is_assignment, size};
+
+use crate::Start;
 
 /// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, or for
 /// small programs that it starts itself.
@@ -117,9 +120,9 @@ pub enum CommandError {
     /// Not a number.
     #[error("`{0}` is no number; `list` shows the number of each isolation context")]
     Number(String),
-    /// Not a size.
-    #[error("`{0}` is no size; write bytes, or a number with K, M or G behind it")]
-    Size(String),
+    /// Of words that others know.
+    #[error(transparent)]
+    Words(#[from] container::CommandError),
 }
 
 /// The words of the command that begins with `name`.
@@ -132,28 +135,6 @@ fn usage(name: &str) -> CommandError {
 pub(crate) fn number(text: &str) -> Result<u64, CommandError> {
     text.parse()
         .map_err(|_| CommandError::Number(text.to_string()))
-}
-
-/// Reads a size in bytes: `4096`, `64K`, `8M`, `1G`.
-pub(crate) fn size(text: &str) -> Result<u64, CommandError> {
-    let error = || CommandError::Size(text.to_string());
-    let (digits, shift) = match text.char_indices().last() {
-        Some((end, 'K' | 'k')) => (&text[..end], 10),
-        Some((end, 'M' | 'm')) => (&text[..end], 20),
-        Some((end, 'G' | 'g')) => (&text[..end], 30),
-        _ => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| error())?;
-    number.checked_mul(1 << shift).ok_or_else(error)
-}
-
-/// Whether a word sets a variable: a name, then `=`.
-pub(crate) fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
 }
 
 /// Bytes that a factory may cost in all, unless `-m` says otherwise: its tables, beside what a program needs.
@@ -214,10 +195,10 @@ fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
         // What it prints is the affair of its log, and its memory that of its description.
         return Ok(Command::Container(container::Command::Run(
             container::Run {
-                start: Start {
-                    memory: limit.unwrap_or(0),
-                    ..start
-                },
+                image: start.image,
+                arguments: start.arguments,
+                environment: start.environment,
+                memory: limit.unwrap_or(0),
                 name: None,
                 detached: background,
                 removed: true,
@@ -451,7 +432,7 @@ mod tests {
             let line = format!("run -m '{text}' process hello");
             assert_eq!(
                 Command::parse(&line),
-                Err(CommandError::Size(text.into())),
+                Err(container::CommandError::Size(text.into()).into()),
                 "{line}"
             );
         }

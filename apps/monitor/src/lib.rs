@@ -15,7 +15,7 @@
 //! | module | its job |
 //! | --- | --- |
 //! | [`editor`] | keys to lines |
-//! | [`command`], [`container`] | lines to commands |
+//! | [`command`], [`xos_container_line`] | lines to commands |
 //! | [`shell`] | commands to what happens and what is printed |
 //! | [`xos_view`] | how it looks |
 //! | [`demo`] | what is shown at boot |
@@ -27,14 +27,13 @@
 extern crate alloc;
 
 pub mod command;
-pub mod container;
 pub mod demo;
 pub mod editor;
 pub mod shell;
 mod system;
 
 pub use shell::Shell;
-pub use system::{Containers, Piece, Start, System};
+pub use system::{Start, System};
 
 /// The text of a file of the initial tree, a tar archive.
 fn text<'a>(files: &'a [u8], path: &str) -> Option<&'a str> {

@@ -14,10 +14,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use monitor::command::LINUX;
-use monitor::{Containers, Piece, Shell, Start, System};
+use monitor::{Shell, Start, System};
 use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
+use xos_container_line::{Containers, Cost, FACTORY, Piece, Run};
+use xos_protocol::container::Stream;
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{
     Consent, Edge, Free, IcInfo, Open, PAGE, Payer, RegionCreate, Rights, ServiceInfo, Share,
@@ -280,6 +282,10 @@ impl System for Machine {
         monitor::has_program(files(), LINUX_SERVER)
     }
 
+    fn has_container(&self, name: &str) -> bool {
+        monitor::has_container(files(), name)
+    }
+
     fn start(&mut self, start: &Start) -> Result<(IcId, Job)> {
         let job = if start.factory == LINUX {
             self.create_linux(start)?
@@ -354,13 +360,6 @@ impl System for Machine {
         u64::try_from(now.as_nanos()).ok()
     }
 
-    fn pause(&mut self) {
-        // There may be no timer. Without it, and where the clock goes on while the machine stands still,
-        // this is what gives the others their turn: who yields is the last in the queue.
-        let _ = self.timer.sleep(PAUSE);
-        sel4::r#yield();
-    }
-
     fn power_off(&mut self, success: bool) -> Result<()> {
         let _ = self.console.flush();
         Err(self.manager.power_off(u32::from(!success)))
@@ -369,23 +368,25 @@ impl System for Machine {
 
 impl Containers for Machine {
     type Container = (u32, Container);
+    type Error = Error;
 
-    fn has_container(&self, name: &str) -> bool {
-        monitor::has_container(files(), name)
+    fn show(&mut self, _: Stream, bytes: &[u8]) {
+        self.print(&String::from_utf8_lossy(bytes));
     }
 
-    fn create_container(&mut self, start: &Start) -> Result<(IcId, Self::Container)> {
-        let arguments = joined(start.arguments.iter().map(String::as_str));
-        let environment = joined(start.environment.iter().map(String::as_str));
+    fn create_container(&mut self, _: &str, run: &Run) -> Result<(u64, Self::Container)> {
+        let arguments = joined(run.arguments.iter().map(String::as_str));
+        let environment = joined(run.environment.iter().map(String::as_str));
         let spec = Spec {
-            image: &start.image,
+            image: &run.image,
             arguments: &arguments,
             environment: &environment,
-            memory: start.memory,
+            memory: run.memory,
             ..Spec::default()
         };
-        let job = self.create(&start.factory, &spec)?;
-        Ok((job.id, (job.slot, Container::new(job.handle()))))
+        let job = self.create(FACTORY, &spec)?;
+        let container = Container::new(job.handle());
+        Ok((job.id.serial(), (job.slot, container)))
     }
 
     fn start_container(&mut self, (_, container): Self::Container) -> Result<()> {
@@ -442,7 +443,15 @@ impl Containers for Machine {
         let _ = container.handle().kill();
         let ended = container.handle().wait();
         self.slots.give(slot);
-        ended.map(drop)
+        match ended {
+            // Somebody was faster.
+            Ok(_) | Err(Error::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn container_cost(&mut self, number: u64) -> Result<Option<Cost>> {
+        Ok(Cost::of(&self.ics()?, number))
     }
 
     fn take_interrupts(&mut self, take: bool) {
@@ -450,6 +459,13 @@ impl Containers for Machine {
         let _ = cap::Notification::from_bits(domain::NOTIFICATION).poll();
         // Without a console there is nobody who could type it.
         let _ = self.console.intercept(take);
+    }
+
+    fn pause(&mut self) {
+        // There may be no timer. Without it, and where the clock goes on while the machine stands still,
+        // this is what gives the others their turn: who yields is the last in the queue.
+        let _ = self.timer.sleep(PAUSE);
+        sel4::r#yield();
     }
 
     fn interrupted(&mut self) -> bool {

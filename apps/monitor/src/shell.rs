@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use xos_container_line::{Outcome, Session};
 use xos_image::console::Frame;
 use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceInfo, ServiceKind};
 use xos_protocol::{Error, ExitStatus, IcId};
@@ -14,11 +15,7 @@ use xos_view::{graph, relate, report};
 
 use crate::command::{Command, CommandError, HELP, commands};
 use crate::editor::{Editor, Event};
-use crate::{Containers, Start, System, demo};
-
-mod containers;
-
-use containers::Known;
+use crate::{Start, System, demo};
 
 /// What stands before each line.
 const PROMPT: &str = "xos> ";
@@ -38,12 +35,6 @@ enum Failure {
     NoIc(u64),
     #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
     Start { start: Start, error: Error },
-    #[error("there is no container `{0}`; `container list` shows those that there are")]
-    NoContainer(String),
-    #[error("the name `{0}` is taken; give it another with --name")]
-    NameTaken(String),
-    #[error("the container `{0}` runs; stop it first, or use -f")]
-    Runs(String),
     #[error("cannot {what}: {error}")]
     System { what: &'static str, error: Error },
 }
@@ -53,8 +44,6 @@ impl Failure {
     fn status(&self) -> i32 {
         match self {
             Self::Command(_) => 2,
-            // As docker has it for what it cannot start.
-            Self::Start { start, error: _ } if start.factory == crate::container::FACTORY => 125,
             _ => 1,
         }
     }
@@ -62,15 +51,6 @@ impl Failure {
     fn of(what: &'static str) -> impl FnOnce(Error) -> Self {
         move |error| Self::System { what, error }
     }
-}
-
-/// What a line came to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// The program's exit status, or the command's.
-    pub status: i32,
-    /// What a person should be told about it, beside the output.
-    pub message: Option<String>,
 }
 
 /// A program in the background.
@@ -81,11 +61,9 @@ struct Background<J> {
 }
 
 /// The command line of a system.
-pub struct Shell<S: System + Containers> {
+pub struct Shell<S: System> {
     system: S,
-    containers: Vec<Known<S::Container>>,
-    /// Containers that were made.
-    container_count: u32,
+    containers: Session<S>,
     background: Vec<Background<S::Job>>,
     last_number: u32,
     /// What was started last in the background.
@@ -100,13 +78,12 @@ fn exit_code(status: ExitStatus) -> i32 {
     }
 }
 
-impl<S: System + Containers> Shell<S> {
+impl<S: System> Shell<S> {
     /// A shell of `system`.
     pub fn new(system: S) -> Self {
         Self {
             system,
-            containers: Vec::new(),
-            container_count: 0,
+            containers: Session::default(),
             background: Vec::new(),
             last_number: 0,
             last_started: IcId::NONE,
@@ -271,7 +248,9 @@ impl<S: System + Containers> Shell<S> {
             Command::Free => {
                 report::free(&self.system.free().map_err(Failure::of("count memory"))?)
             }
-            Command::Container(command) => return self.container(command),
+            Command::Container(command) => {
+                return Ok(self.containers.act(&mut self.system, command));
+            }
             Command::Demo => {
                 self.demo();
                 String::new()

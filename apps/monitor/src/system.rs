@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use xos_protocol::container::Stream;
+use xos_container_line::Containers;
 use xos_protocol::manager::{Edge, Free, IcInfo, ServiceInfo};
 use xos_protocol::{Contract, ExitStatus, IcId, RegionId, Result};
 
@@ -25,7 +25,7 @@ pub struct Start {
 }
 
 /// The system as the monitor sees it. Each method that asks for a list gives all of it.
-pub trait System {
+pub trait System: Containers {
     /// Something that was started, until it has been waited for.
     type Job;
 
@@ -45,6 +45,8 @@ pub trait System {
     fn contract(&mut self, factory: &str) -> Result<Contract>;
     /// Whether Linux programs can be started: by the factory's name [`LINUX`](crate::command::LINUX).
     fn has_linux(&self) -> bool;
+    /// Whether the file tree has a container of this name.
+    fn has_container(&self, name: &str) -> bool;
     /// Starts a program; gives its IC.
     fn start(&mut self, start: &Start) -> Result<(IcId, Self::Job)>;
     /// Waits for the end. The interrupt character kills it.
@@ -59,59 +61,6 @@ pub trait System {
     fn destroy(&mut self, id: IcId) -> Result<()>;
     /// Nanoseconds since boot, if there is a clock.
     fn now(&mut self) -> Option<u64>;
-    /// Lets all others go on for a moment: some milliseconds.
-    fn pause(&mut self);
     /// Stops the machine; a simulator's exit status says whether all is well.
     fn power_off(&mut self, success: bool) -> Result<()>;
-}
-
-/// Some of what somebody in a container has printed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Piece {
-    /// The bytes; none when there is nothing yet.
-    pub bytes: Vec<u8>,
-    /// Which stream they are of.
-    pub stream: Stream,
-    /// Where to go on.
-    pub next: u64,
-    /// Whether who printed it has ended, and there is nothing behind this.
-    pub end: bool,
-}
-
-/// Containers as the monitor sees them.
-pub trait Containers {
-    /// A container, until it is removed.
-    type Container: Copy;
-
-    /// Whether the file tree has one of this name.
-    fn has_container(&self, name: &str) -> bool;
-    /// Makes one; gives its IC. Its arguments are the command that takes the place of its own.
-    fn create_container(&mut self, start: &Start) -> Result<(IcId, Self::Container)>;
-    /// Lets it run.
-    fn start_container(&mut self, container: Self::Container) -> Result<()>;
-    /// Its state, JSON as the OCI runtime specification has it.
-    fn container_state(&mut self, container: Self::Container) -> Result<String>;
-    /// What somebody in it has printed from a position on, without waiting: a program by its number, or 0 for
-    /// the container itself.
-    fn container_log(&mut self, container: Self::Container, of: u32, from: u64) -> Result<Piece>;
-    /// Sends its first process a signal.
-    fn signal_container(&mut self, container: Self::Container, signal: u8) -> Result<()>;
-    /// Runs a program in it; gives its number.
-    fn exec_in(
-        &mut self,
-        container: Self::Container,
-        arguments: &[String],
-        environment: &[String],
-        cwd: &str,
-    ) -> Result<u32>;
-    /// Waits for such a program; gives its status.
-    fn wait_for_exec(&mut self, container: Self::Container, number: u32) -> Result<u8>;
-    /// Waits for its end; gives its status.
-    fn wait_for_container(&mut self, container: Self::Container) -> Result<u8>;
-    /// Ends it, if it has not ended, and gives everything back.
-    fn remove_container(&mut self, container: Self::Container) -> Result<()>;
-    /// Whether the interrupt character is for the monitor, and not for who reads the console.
-    fn take_interrupts(&mut self, take: bool);
-    /// Whether it has been typed since the last time.
-    fn interrupted(&mut self) -> bool;
 }

@@ -15,7 +15,10 @@
 
 extern crate alloc;
 
+mod cost;
 pub mod graph;
 pub mod relate;
 pub mod report;
 pub mod table;
+
+pub use cost::Cost;

@@ -14,7 +14,7 @@ use linux_raw_sys::general::{
 
 use super::{Files, Moved, Object, OpenId, abi, look, with};
 use crate::vfs::data::SIZE_MAX;
-use crate::vfs::{Call, Kind, Node};
+use crate::vfs::{Call, Kind, Node, ORDER_MAX};
 use crate::{Buffer, Errno, PAGE, Page, Result, Segment};
 
 /// Bytes that `sendfile` and `copy_file_range` move at most in one call, so that no call keeps the
@@ -206,6 +206,27 @@ impl Files {
         self.write_open(call, id, from, position)
     }
 
+    /// Writes to a file that is made when it is opened: an order, whose answer is what the file has from then on.
+    fn order(
+        &mut self,
+        call: &mut Call,
+        id: OpenId,
+        node: Node,
+        from: &mut Buffer,
+    ) -> Result<Moved> {
+        let mut text = alloc::vec![0; from.left().min(ORDER_MAX)];
+        let length = from.take(call.pages, &mut text);
+        let answer = with!(self, call, node.fs, |system, env| {
+            system.order(env, node.ino, &text[..length])
+        })?;
+        if let Some(answer) = answer {
+            let open = self.descriptors.get_mut(id);
+            open.object = Object::Text(answer);
+            open.position = 0;
+        }
+        Ok(Moved::Done(length))
+    }
+
     fn write_open(
         &mut self,
         call: &mut Call,
@@ -226,7 +247,11 @@ impl Files {
         }
         let before = from.left();
         let written = match open.object {
-            Object::Regular | Object::Text(_) => {
+            Object::Text(_) => {
+                let node = open.node.ok_or(Errno::BADF)?;
+                return self.order(call, id, node, from);
+            }
+            Object::Regular => {
                 let (node, append) = (open.node.ok_or(Errno::BADF)?, open.flags & O_APPEND != 0);
                 let at = if append { self.size(call, node)? } else { at };
                 if !from.is_empty() {
@@ -354,7 +379,9 @@ impl Files {
         }
         self.descriptors.get_mut(id).position = new;
         let open = self.descriptors.get(id);
+        // Who only asks where he is does not begin anew.
         if let (Object::Text(_), 0, Some(node)) = (&open.object, new, open.node)
+            && whence != SEEK_CUR
             && let Ok(Some(text)) = self.text(call, node)
         {
             self.descriptors.get_mut(id).object = Object::Text(text);

@@ -2,16 +2,18 @@
 //! `/proc/ic`: the isolation contexts of the whole system, for a server that the supervisor has empowered to see
 //! and end them. Others have no such folder: a program in a container is not told what is outside.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use legacy_posix::vfs::source::Contexts;
 use legacy_posix::{Errno, Result};
 use xos::protocol::IcId;
+use xos::protocol::container::{Log, Request};
 use xos::protocol::manager::{Edge, IcInfo, ServiceInfo, ServiceKind};
+use xos::protocol::wire::MAX_BYTES;
 use xos::{ExitStatus, Ic, IcState, Spec};
-use xos_view::{graph, report};
+use xos_view::{Cost, graph, report};
 
 /// Registered names that are shown.
 const SERVICES: usize = 64;
@@ -19,14 +21,27 @@ const SERVICES: usize = 64;
 const MAX_STARTED: usize = 64;
 /// What one may cost unless it is said.
 const MEMORY: u64 = 4 << 20;
+/// The factory whose contexts stay when they have ended, until they are forgotten, and can be asked.
+const CONTAINER: &str = "container";
 
 /// A program that was started by way of `run`.
 struct Started {
     /// What its starter calls it.
     token: String,
     ic: Ic,
+    factory: String,
+    image: String,
+    /// Its arguments, a blank between.
+    arguments: String,
     /// How it ended, once it has.
     end: Option<ExitStatus>,
+}
+
+impl Started {
+    /// Whether it is the container of this number.
+    fn is_container(&self, number: u64) -> bool {
+        self.factory == CONTAINER && self.ic.id().serial() == number
+    }
 }
 
 /// What the manager says when it is asked, and what was started here.
@@ -43,46 +58,112 @@ impl System {
         })
     }
 
-    /// Starts a program: lines with a token, the bytes that it may cost (0 for the usual), the factory, the image, and
-    /// arguments. Or forgets one, by its token alone.
-    fn run(&self, text: &[u8]) -> Result<()> {
+    /// Starts a program, and gives its number. The order is in lines, or strings with a zero byte behind each: a
+    /// token, the bytes that it may cost (0 for the usual), the factory, variables (`NAME=value`), the image, and
+    /// arguments. A token alone ends the one that was started so, if it has not ended, and forgets it.
+    fn run(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let text = core::str::from_utf8(text).map_err(|_| Errno::INVAL)?;
-        let mut lines = text.lines();
-        let mut next = || lines.next().ok_or(Errno::INVAL);
-        let token = next()?;
+        let text = text.strip_suffix(['\n', '\0']).unwrap_or(text);
+        let apart = if text.contains('\0') { '\0' } else { '\n' };
+        let mut words = text.split(apart).peekable();
         let mut started = self.started.borrow_mut();
-        let Ok(memory) = next() else {
+        let token = words.next().ok_or(Errno::INVAL)?;
+        let Some(memory) = words.next() else {
             started.retain(|other| other.token != token);
-            return Ok(());
+            return Ok(None);
         };
-        let memory = match memory.parse().map_err(|_| Errno::INVAL)? {
-            0 => MEMORY,
+        let memory = memory.parse().map_err(|_| Errno::INVAL)?;
+        let factory = words.next().ok_or(Errno::INVAL)?;
+        let memory = match memory {
+            // What is usual for a container is in its description.
+            0 if factory != CONTAINER => MEMORY,
             memory => memory,
         };
-        let (factory, image) = (next()?, next()?);
-        if started.len() == MAX_STARTED || started.iter().any(|other| other.token == token) {
+        let mut variables = Vec::new();
+        while let Some(variable) = words.peek().and_then(|word| word.split_once('=')) {
+            variables.push(variable);
+            words.next();
+        }
+        let image = words.next().ok_or(Errno::INVAL)?;
+        let arguments: Vec<_> = words.collect();
+        let is_free = |other: &Started| other.token != token;
+        // It is listed in a line, apart by tabs.
+        let is_word = |word: &&str| !word.is_empty() && !word.contains(char::is_control);
+        if !started.iter().all(is_free) {
+            return Err(Errno::EXIST);
+        }
+        if started.len() == MAX_STARTED {
             return Err(Errno::AGAIN);
         }
-        let spec = Spec::image(image).memory(memory).args(lines);
+        if ![token, factory, image].iter().all(is_word) {
+            return Err(Errno::INVAL);
+        }
+        let spec = Spec::image(image).memory(memory);
+        let spec = variables
+            .into_iter()
+            .fold(spec, |spec, (name, value)| spec.env(name, value))
+            .args(arguments.iter().copied());
         let start = || -> xos::Result<Ic> {
             let ic = xos::factory(factory)?.create(&spec)?;
             ic.start()?;
             Ok(ic)
         };
         let ic = start().map_err(|error| refused(error.why))?;
+        let number = ic.id().serial();
         started.push(Started {
-            token: String::from(token),
+            token: token.to_string(),
             ic,
+            factory: factory.to_string(),
+            image: image.to_string(),
+            arguments: arguments.join(" ").replace(char::is_control, " "),
             end: None,
         });
-        Ok(())
+        Ok(Some(alloc::format!("{number}\n").into_bytes()))
     }
 
-    /// A line for each that was started: its token, its number, and how it ended.
+    /// Asks a container that was started here, and gives its answer. This server waits for nobody: what there is no
+    /// answer to yet is `EAGAIN`.
+    fn invoke(&self, number: u64, request: &[u8]) -> Result<Option<Vec<u8>>> {
+        let asked = postcard::from_bytes(request).map_err(|_| Errno::INVAL)?;
+        let started = self.started.borrow();
+        let is_it = |started: &&Started| started.is_container(number);
+        let ic = &started.iter().find(is_it).ok_or(Errno::NOENT)?.ic;
+        let ask = |request: &[u8]| {
+            let mut buffer = [0; MAX_BYTES];
+            let answer = ic.invoke(request, &mut buffer);
+            answer
+                .map(<[u8]>::to_vec)
+                .map_err(|error| refused(error.why))
+        };
+        let whose = match asked {
+            Request::Wait => Some(0),
+            Request::ExecWait(program) => Some(program),
+            Request::Log { wait: true, .. } | Request::Grant { .. } => return Err(Errno::INVAL),
+            _ => None,
+        };
+        if let Some(of) = whose {
+            // Behind all that was printed: whether there can be more.
+            let (from, wait) = (u64::MAX, false);
+            let request = Request::Log { from, wait, of };
+            let request = postcard::to_allocvec(&request).map_err(|_| Errno::IO)?;
+            let answer = ask(&request)?;
+            let log: Log<'_> = postcard::from_bytes(&answer).map_err(|_| Errno::IO)?;
+            if !log.end {
+                return Err(Errno::AGAIN);
+            }
+        }
+        ask(request).map(Some)
+    }
+
+    /// A line for each that was started, apart by tabs: its token, its number, how it ended, the factory, the image,
+    /// and the arguments. Containers tell themselves how they ended.
     fn runs(&self) -> String {
         let mut text = String::new();
         for started in self.started.borrow_mut().iter_mut() {
-            if started.end.is_none() && started.ic.stat() != Ok(IcState::Running) {
+            if started.factory != CONTAINER
+                && started.end.is_none()
+                && started.ic.stat() != Ok(IcState::Running)
+            {
                 // It has ended, so this does not wait.
                 let end = started.ic.wait().unwrap_or(ExitStatus::Killed);
                 started.end = Some(end);
@@ -94,7 +175,14 @@ impl System {
                 Some(ExitStatus::Killed) => String::from("killed"),
                 Some(_) => String::from("crashed"),
             };
-            text += &alloc::format!("{} {id} {end}\n", started.token);
+            let Started {
+                token,
+                factory,
+                image,
+                arguments,
+                ..
+            } = started;
+            text += &alloc::format!("{token}\t{id}\t{end}\t{factory}\t{image}\t{arguments}\n");
         }
         text
     }
@@ -103,10 +191,11 @@ impl System {
 fn refused(error: xos::protocol::Error) -> Errno {
     use xos::protocol::Error;
     match error {
-        Error::Gone => Errno::NOENT,
+        Error::Gone | Error::NoImage | Error::NotFound => Errno::NOENT,
+        Error::BadState => Errno::BUSY,
         Error::NotAllowed => Errno::PERM,
         Error::NoMemory | Error::OverBudget | Error::TableFull => Errno::NOMEM,
-        Error::NotFound => Errno::NOENT,
+        Error::Malformed => Errno::INVAL,
         _ => Errno::IO,
     }
 }
@@ -161,7 +250,13 @@ impl Contexts for System {
                 ("list", false),
                 ("run", true),
             ],
-            Some(_) => &[("control", true), ("status", false)],
+            Some(number) if self.started.borrow().iter().any(|s| s.is_container(number)) => &[
+                ("control", true),
+                ("status", false),
+                ("cost", false),
+                ("invoke", true),
+            ],
+            Some(_) => &[("control", true), ("status", false), ("cost", false)],
         }
     }
 
@@ -182,7 +277,8 @@ impl Contexts for System {
                 let contract = factory.and_then(|f| contract(f.name.as_str()).ok());
                 report::context(&ics, &edges()?, ic, contract.as_ref())
             }
-            (Some(number), "control") => {
+            (Some(number), "cost") => Cost::of(&ics()?, number).ok_or(Errno::NOENT)?.to_string(),
+            (Some(number), "control" | "invoke") => {
                 find(&ics()?, number)?;
                 String::new()
             }
@@ -191,9 +287,10 @@ impl Contexts for System {
         Ok(text.into_bytes())
     }
 
-    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<()> {
+    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let number = match (context, file) {
             (None, "run") => return self.run(text),
+            (Some(number), "invoke") => return self.invoke(number, text),
             (Some(number), "control") => number,
             _ => return Err(Errno::INVAL),
         };
@@ -210,5 +307,6 @@ impl Contexts for System {
             b"resume" => manager.resume(id).map_err(refused),
             _ => Err(Errno::INVAL),
         }
+        .map(|()| None)
     }
 }

@@ -505,11 +505,11 @@ pub trait FileSystem {
         Ok(None)
     }
 
-    /// Writes to a file that is an order to someone.
+    /// Writes to a file that is an order to someone; gives the answer, if there is one.
     ///
     /// # Errors
     /// `EINVAL`, and what the one who gets the order says.
-    fn order(&mut self, env: &mut Env, ino: u64, text: &[u8]) -> Result<()> {
+    fn order(&mut self, env: &mut Env, ino: u64, text: &[u8]) -> Result<Option<Vec<u8>>> {
         Err(Errno::INVAL)
     }
 

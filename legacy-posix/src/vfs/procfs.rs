@@ -522,7 +522,7 @@ impl FileSystem for Procfs {
         }
     }
 
-    fn order(&mut self, env: &mut Env, ino: u64, text: &[u8]) -> Result<()> {
+    fn order(&mut self, env: &mut Env, ino: u64, text: &[u8]) -> Result<Option<Vec<u8>>> {
         match About::of(ino)? {
             About::OfContext(id, file) => {
                 let (name, write) = context_files(env, id).get(file).ok_or(Errno::NOENT)?;

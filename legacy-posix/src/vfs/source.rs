@@ -135,11 +135,12 @@ pub trait Contexts {
     /// # Errors
     /// `ENOENT` if the context is gone.
     fn text(&self, context: Option<u64>, file: &str) -> Result<Vec<u8>>;
-    /// Does what was written to a file.
+    /// Does what was written to a file. Gives the answer, if there is one: it takes the place of the text in the
+    /// open file to which the order was written, so that whoever asked reads what was answered to him.
     ///
     /// # Errors
     /// `EINVAL` for no order, and what the manager or factory says.
-    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<()> {
+    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let _ = (context, file, text);
         Err(Errno::INVAL)
     }

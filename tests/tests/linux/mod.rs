@@ -14,7 +14,7 @@ mod dialogues;
 mod programs;
 
 use super::{BUILDER, Permit, pack_system};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libtest_mimic::{Failed, Trial};
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,8 +55,9 @@ const SHOWN: usize = 20;
 #[derive(Default)]
 struct Printed {
     texts: BTreeMap<String, Vec<String>>,
-    /// How it ended, if not well.
+    /// How it ended, if not well: in the middle of the last one of these names.
     end: Option<String>,
+    last: String,
 }
 
 impl Printed {
@@ -75,10 +76,17 @@ impl Printed {
                     .push(line.to_owned()),
             }
         }
-        Self { texts, end }
+        Self {
+            texts,
+            end,
+            last: current,
+        }
     }
 
     fn text(&self, name: &str) -> Result<&[String]> {
+        if let (Some(end), true) = (&self.end, self.last == name) {
+            bail!("it ended in the middle of {name}: {end}");
+        }
         self.texts.get(name).map(Vec::as_slice).with_context(|| {
             let end = self.end.as_deref().unwrap_or("it ended well");
             format!("nothing was printed for {name}: {end}")

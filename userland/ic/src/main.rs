@@ -118,10 +118,12 @@ fn run(bytes: &str, factory: &str, image: &str, arguments: &[&str]) -> Result<u8
     write(path.clone(), &order.join("\n"))?;
     let end = loop {
         let text = read(path.clone())?;
-        let mut lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mut lines = text
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>());
         match lines.find(|line| line[0] == token).as_deref() {
-            Some([_, _, "runs"]) => thread::sleep(PAUSE),
-            Some([_, _, end @ ..]) => break end.join(" "),
+            Some([_, _, "runs", ..]) => thread::sleep(PAUSE),
+            Some([_, _, end, ..]) => break end.to_string(),
             _ => return Err(Failure::Said(format!("nobody knows how {image} ended"))),
         }
     };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
-use crate::Piece;
 use crate::command::LINUX;
 use proptest::prelude::*;
+use xos_container_line::{Containers, Cost, Piece, Run};
+use xos_protocol::container::Stream;
 use xos_protocol::contract::*;
 use xos_protocol::manager::{Rights, ServiceInfo};
 use xos_protocol::{Contract, Fault, IcState, Name, RegionId, Result};
@@ -102,6 +103,10 @@ impl System for Fake {
         self.linux
     }
 
+    fn has_container(&self, name: &str) -> bool {
+        name == "busybox"
+    }
+
     fn free(&mut self) -> Result<Free> {
         Ok(Free {
             bytes: 123_456_789,
@@ -179,10 +184,6 @@ impl System for Fake {
         None
     }
 
-    fn pause(&mut self) {
-        self.pauses += 1;
-    }
-
     fn power_off(&mut self, success: bool) -> Result<()> {
         self.power = Some(success);
         Ok(())
@@ -192,23 +193,30 @@ impl System for Fake {
 /// Containers of `once` and `busybox` print and end with status 3, others run until a signal kills them.
 impl Containers for Fake {
     type Container = usize;
+    type Error = Error;
 
-    fn has_container(&self, name: &str) -> bool {
-        name == "busybox"
+    fn show(&mut self, _: Stream, bytes: &[u8]) {
+        self.screen += core::str::from_utf8(bytes).unwrap();
     }
 
-    fn create_container(&mut self, start: &Start) -> Result<(IcId, usize)> {
-        if start.image == "missing" {
+    fn create_container(&mut self, _: &str, run: &Run) -> Result<(u64, usize)> {
+        if run.image == "missing" {
             return Err(Error::NoImage);
         }
-        self.started.push(start.clone());
-        let text = match &*start.image {
+        self.started.push(Start {
+            image: run.image.clone(),
+            arguments: run.arguments.clone(),
+            environment: run.environment.clone(),
+            memory: run.memory,
+            ..Start::default()
+        });
+        let text = match &*run.image {
             "once" | "busybox" => "hello\n",
             _ => "",
         };
         self.contained.push((text, None, Vec::new()));
         let number = self.contained.len() - 1;
-        Ok((id(20 + number as u64), number))
+        Ok((20 + number as u64, number))
     }
 
     fn start_container(&mut self, container: usize) -> Result<()> {
@@ -233,7 +241,7 @@ impl Containers for Fake {
             next: text.len() as u64,
             end: bytes.is_empty() && (of != 0 || status.is_some()),
             bytes,
-            stream: xos_protocol::container::Stream::Output,
+            stream: Stream::Output,
         })
     }
 
@@ -266,12 +274,24 @@ impl Containers for Fake {
         Ok(())
     }
 
+    fn container_cost(&mut self, _: u64) -> Result<Option<Cost>> {
+        Ok(Some(Cost {
+            spent: 1 << 20,
+            quota: 16 << 20,
+            ics: 3,
+        }))
+    }
+
     fn take_interrupts(&mut self, _: bool) {}
 
     fn interrupted(&mut self) -> bool {
         let typed = self.interrupts > 0;
         self.interrupts -= u32::from(typed);
         typed
+    }
+
+    fn pause(&mut self) {
+        self.pauses += 1;
     }
 }
 

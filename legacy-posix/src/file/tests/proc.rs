@@ -8,7 +8,7 @@ use crate::{Credentials, Errno, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{AT_FDCWD, O_DIRECTORY, O_RDONLY, O_RDWR, O_WRONLY};
+use linux_raw_sys::general::{AT_FDCWD, O_DIRECTORY, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR};
 
 fn readlink(w: &mut World, path: &str) -> Result<String> {
     let bytes = w.call(|files, call| files.readlinkat(call, AT_FDCWD, path.as_bytes()))?;
@@ -206,12 +206,12 @@ impl Contexts for Two {
     fn text(&self, context: Option<u64>, file: &str) -> Result<Vec<u8>> {
         Ok(format!("{context:?} {file}\n").into_bytes())
     }
-    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<()> {
+    fn order(&self, context: Option<u64>, file: &str, text: &[u8]) -> Result<Option<Vec<u8>>> {
         assert_eq!((context, file), (Some(7), "order"));
-        if text == b"kill\n" {
-            Ok(())
-        } else {
-            Err(Errno::INVAL)
+        match text {
+            b"kill\n" => Ok(None),
+            b"how?" => Ok(Some(b"so".to_vec())),
+            _ => Err(Errno::INVAL),
         }
     }
 }
@@ -230,6 +230,17 @@ fn contexts_are_directories_with_texts_and_orders() {
     let fd = w.open("/proc/ic/7/order", O_WRONLY);
     assert_eq!(w.write(fd, b"kill\n"), Ok(Moved::Done(5)));
     assert_eq!(w.write(fd, b"dance\n"), Err(Errno::INVAL));
+    // An answer is where the question was written, and nowhere else.
+    let (one, other) = (
+        w.open("/proc/ic/7/order", O_RDWR),
+        w.open("/proc/ic/7/order", O_RDWR),
+    );
+    assert_eq!(w.write(one, b"how?"), Ok(Moved::Done(4)));
+    let at = w.call(|files, call| files.lseek(call, one, 0, SEEK_CUR));
+    assert_eq!(at, Ok(0));
+    assert_eq!(w.read(one, 9).unwrap(), b"so");
+    assert_eq!(w.read(one, 9).unwrap(), b"");
+    assert_eq!(w.read(other, 9).unwrap(), b"Some(7) o");
     let status = w.open("/proc/ic/7/status", O_WRONLY);
     assert_eq!(w.write(status, b"x"), Err(Errno::ACCES));
     w.table.processes.get_mut(&1).unwrap().who = Credentials::of(5, 5);

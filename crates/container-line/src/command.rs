@@ -4,8 +4,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::Start;
-use crate::command::{CommandError, is_assignment, size};
+use crate::{CommandError, is_assignment, size};
 
 /// The factory that makes them.
 pub const FACTORY: &str = "container";
@@ -14,6 +13,8 @@ pub const RUN: &str =
     "container run [-d] [--rm] [--name NAME] [-m SIZE] [-e A=B] IMAGE [COMMAND...]";
 /// The other ones, in short.
 pub const OTHERS: &str = "container list|exec|logs|inspect|kill|wait|rm|stats";
+/// All of them.
+pub const ALL: &str = "container run|list|exec|logs|inspect|kill|wait|rm|stats";
 const EXEC: &str = "container exec [-e NAME=VALUE] [-w FOLDER] NAME COMMAND...";
 const KILL: &str = "container kill [-s SIGNAL] NAME...";
 const REMOVE: &str = "container rm [-f] NAME...";
@@ -28,13 +29,19 @@ const SIGNALS: &[&str] = &[
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 /// The signal that ends what handles nothing.
-pub const SIGKILL: u8 = 9;
+pub(crate) const SIGKILL: u8 = 9;
 
 /// A container that is to be run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Run {
-    /// What: the arguments are a command in the place of the image's own.
-    pub start: Start,
+    /// Its name in the file tree.
+    pub image: String,
+    /// A command in the place of its own, if there are any.
+    pub arguments: Vec<String>,
+    /// `NAME=value` each.
+    pub environment: Vec<String>,
+    /// Bytes that it may cost in all; 0: what its description says.
+    pub memory: u64,
     /// What it shall be called.
     pub name: Option<String>,
     /// Whether it goes on in the background.
@@ -143,8 +150,11 @@ impl<'a> Options<'a> {
 
 impl Command {
     /// Reads the words behind `container`.
+    ///
+    /// # Errors
+    /// What would be right.
     pub fn parse(words: &[String]) -> Result<Self, CommandError> {
-        let (verb, words) = words.split_first().ok_or(CommandError::Usage(OTHERS))?;
+        let (verb, words) = words.split_first().ok_or(CommandError::Usage(ALL))?;
         let one = |usage| match words {
             [name] if !name.starts_with('-') => Ok(name.clone()),
             _ => Err(CommandError::Usage(usage)),
@@ -159,35 +169,27 @@ impl Command {
             "wait" => one(WAIT).map(Self::Wait),
             "kill" => kill(words),
             "rm" => remove(words),
-            _ => Err(CommandError::Usage(OTHERS)),
+            _ => Err(CommandError::Usage(ALL)),
         }
     }
 }
 
 fn run(words: &[String]) -> Result<Command, CommandError> {
     let mut options = Options { words, usage: RUN };
-    let mut run = Run {
-        start: Start {
-            factory: FACTORY.to_string(),
-            ..Start::default()
-        },
-        name: None,
-        detached: false,
-        removed: false,
-    };
+    let mut run = Run::default();
     while let Some((option, given)) = options.next() {
         match (option, given) {
             ("-d" | "--detach", None) => run.detached = true,
             ("--rm", None) => run.removed = true,
             ("--name", given) => run.name = Some(options.value(given)?.to_string()),
-            ("-m" | "--memory", given) => run.start.memory = size(options.value(given)?)?,
-            ("-e" | "--env", given) => run.start.environment.push(options.variable(given)?),
+            ("-m" | "--memory", given) => run.memory = size(options.value(given)?)?,
+            ("-e" | "--env", given) => run.environment.push(options.variable(given)?),
             _ => return Err(options.wrong()),
         }
     }
     let (image, arguments) = options.words.split_first().ok_or(options.wrong())?;
-    run.start.image = image.clone();
-    run.start.arguments = arguments.to_vec();
+    run.image = image.clone();
+    run.arguments = arguments.to_vec();
     Ok(Command::Run(run))
 }
 
@@ -279,14 +281,10 @@ mod tests {
         };
         assert!(run.detached && run.removed);
         assert_eq!(run.name.as_deref(), Some("web"));
-        let start = run.start;
-        assert_eq!(
-            (&*start.factory, &*start.image, start.memory),
-            (FACTORY, "busybox", 8 << 20)
-        );
-        assert_eq!(start.environment, ["A=1", "B=2"]);
+        assert_eq!((&*run.image, run.memory), ("busybox", 8 << 20));
+        assert_eq!(run.environment, ["A=1", "B=2"]);
         // What comes behind the image is the command's.
-        assert_eq!(start.arguments, ["ls", "-l"]);
+        assert_eq!(run.arguments, ["ls", "-l"]);
     }
 
     #[test]
@@ -333,8 +331,8 @@ mod tests {
     #[test]
     fn what_is_missing_or_unknown_is_said() {
         for (line, usage) in [
-            ("", OTHERS),
-            ("frobnicate", OTHERS),
+            ("", ALL),
+            ("frobnicate", ALL),
             ("run", RUN),
             ("run -it busybox", RUN),
             ("run --name", RUN),
