@@ -45,197 +45,166 @@ fn change<K: Kernel, P: Pages>(
     Ok(result)
 }
 
-fn set_user(c: &mut Credentials, real: u32, effective: u32, saved: u32) -> Result<u64> {
-    let own = [c.uid, c.euid, c.suid];
+/// The ids that a process has, as a user or as a group: what calls come in pairs for.
+struct Ids<'c> {
+    real: &'c mut u32,
+    effective: &'c mut u32,
+    saved: &'c mut u32,
+    /// The one for files, which follows the effective one unless set on its own.
+    files: &'c mut u32,
+    /// Whether it may have any.
+    may: bool,
+}
+
+const fn users(c: &mut Credentials) -> Ids<'_> {
     let may = c.can(linux::CAP_SETUID);
-    if !may
-        && [real, effective, saved]
-            .iter()
-            .any(|id| *id != SAME && !own.contains(id))
-    {
-        return Err(Errno::PERM);
+    Ids {
+        real: &mut c.uid,
+        effective: &mut c.euid,
+        saved: &mut c.suid,
+        files: &mut c.fsuid,
+        may,
     }
-    for (id, new) in [
-        (&mut c.uid, real),
-        (&mut c.euid, effective),
-        (&mut c.suid, saved),
-    ] {
-        if new != SAME {
-            *id = new;
-        }
-    }
-    c.fsuid = c.euid;
-    Ok(0)
 }
 
-fn set_group(c: &mut Credentials, real: u32, effective: u32, saved: u32) -> Result<u64> {
-    let own = [c.gid, c.egid, c.sgid];
+const fn groups(c: &mut Credentials) -> Ids<'_> {
     let may = c.can(linux::CAP_SETGID);
-    if !may
-        && [real, effective, saved]
-            .iter()
-            .any(|id| *id != SAME && !own.contains(id))
-    {
-        return Err(Errno::PERM);
+    Ids {
+        real: &mut c.gid,
+        effective: &mut c.egid,
+        saved: &mut c.sgid,
+        files: &mut c.fsgid,
+        may,
     }
-    for (id, new) in [
-        (&mut c.gid, real),
-        (&mut c.egid, effective),
-        (&mut c.sgid, saved),
-    ] {
-        if new != SAME {
-            *id = new;
-        }
-    }
-    c.fsgid = c.egid;
-    Ok(0)
 }
 
-pub(super) fn setuid<K: Kernel, P: Pages>(
+impl Ids<'_> {
+    fn all(&self) -> [u32; 3] {
+        [*self.real, *self.effective, *self.saved]
+    }
+
+    fn set(&mut self, real: u32, effective: u32, saved: u32) -> Result<()> {
+        let (new, own) = ([real, effective, saved], self.all());
+        if !self.may && new.iter().any(|id| *id != SAME && !own.contains(id)) {
+            return Err(Errno::PERM);
+        }
+        let ids = [&mut *self.real, &mut *self.effective, &mut *self.saved];
+        for (id, new) in ids.into_iter().zip(new) {
+            if new != SAME {
+                *id = new;
+            }
+        }
+        *self.files = *self.effective;
+        Ok(())
+    }
+}
+
+/// Which ids a call is about.
+type Whose = for<'c> fn(&'c mut Credentials) -> Ids<'c>;
+
+macro_rules! pairs {
+    ($($of_users:ident, $of_groups:ident = $both:ident;)+) => { $(
+        pub(super) fn $of_users<K: Kernel, P: Pages>(
+            s: &mut Server<K, P>,
+            t: ThreadId,
+            args: Args,
+        ) -> Result<u64> {
+            $both(s, t, args, users)
+        }
+
+        pub(super) fn $of_groups<K: Kernel, P: Pages>(
+            s: &mut Server<K, P>,
+            t: ThreadId,
+            args: Args,
+        ) -> Result<u64> {
+            $both(s, t, args, groups)
+        }
+    )+ };
+}
+pairs! {
+    setuid, setgid = set;
+    setreuid, setregid = set_two;
+    setresuid, setresgid = set_three;
+    getresuid, getresgid = get_three;
+    setfsuid, setfsgid = set_for_files;
+}
+
+fn set<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
     [id, ..]: Args,
+    whose: Whose,
 ) -> Result<u64> {
     let id = id as u32;
     if id == SAME {
         return Err(Errno::INVAL);
     }
     change(s, t, |c| {
-        let all = if c.can(linux::CAP_SETUID) { id } else { SAME };
-        set_user(c, all, id, all)
+        let mut ids = whose(c);
+        let all = if ids.may { id } else { SAME };
+        ids.set(all, id, all).map(|()| 0)
     })
 }
 
-pub(super) fn setgid<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    [id, ..]: Args,
-) -> Result<u64> {
-    let id = id as u32;
-    if id == SAME {
-        return Err(Errno::INVAL);
-    }
-    change(s, t, |c| {
-        let all = if c.can(linux::CAP_SETGID) { id } else { SAME };
-        set_group(c, all, id, all)
-    })
-}
-
-pub(super) fn setreuid<K: Kernel, P: Pages>(
+fn set_two<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
     [real, effective, ..]: Args,
+    whose: Whose,
 ) -> Result<u64> {
     let (real, effective) = (real as u32, effective as u32);
     change(s, t, |c| {
-        let before = c.uid;
-        let own = [c.uid, c.euid];
-        if !c.can(linux::CAP_SETUID) && real != SAME && !own.contains(&real) {
+        let mut ids = whose(c);
+        let before = *ids.real;
+        if !ids.may && ![SAME, before, *ids.effective].contains(&real) {
             return Err(Errno::PERM);
         }
-        set_user(c, real, effective, SAME)?;
+        ids.set(real, effective, SAME)?;
         if real != SAME || effective != SAME && effective != before {
-            c.suid = c.euid;
+            *ids.saved = *ids.effective;
         }
         Ok(0)
     })
 }
 
-pub(super) fn setregid<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    [real, effective, ..]: Args,
-) -> Result<u64> {
-    let (real, effective) = (real as u32, effective as u32);
-    change(s, t, |c| {
-        let before = c.gid;
-        let own = [c.gid, c.egid];
-        if !c.can(linux::CAP_SETGID) && real != SAME && !own.contains(&real) {
-            return Err(Errno::PERM);
-        }
-        set_group(c, real, effective, SAME)?;
-        if real != SAME || effective != SAME && effective != before {
-            c.sgid = c.egid;
-        }
-        Ok(0)
-    })
-}
-
-pub(super) fn setresuid<K: Kernel, P: Pages>(
+fn set_three<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
     [real, effective, saved, ..]: Args,
+    whose: Whose,
 ) -> Result<u64> {
     change(s, t, |c| {
-        set_user(c, real as u32, effective as u32, saved as u32)
+        let set = whose(c).set(real as u32, effective as u32, saved as u32);
+        set.map(|()| 0)
     })
 }
 
-pub(super) fn setresgid<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    [real, effective, saved, ..]: Args,
-) -> Result<u64> {
-    change(s, t, |c| {
-        set_group(c, real as u32, effective as u32, saved as u32)
-    })
-}
-
-pub(super) fn getresuid<K: Kernel, P: Pages>(
+fn get_three<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
     addresses: Args,
+    whose: Whose,
 ) -> Result<u64> {
-    let c = s.tasks.process_of(t)?.credentials.clone();
-    write_ids(s, t, addresses, [c.uid, c.euid, c.suid])
-}
-
-pub(super) fn getresgid<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    addresses: Args,
-) -> Result<u64> {
-    let c = s.tasks.process_of(t)?.credentials.clone();
-    write_ids(s, t, addresses, [c.gid, c.egid, c.sgid])
-}
-
-fn write_ids<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    addresses: Args,
-    ids: [u32; 3],
-) -> Result<u64> {
-    for (address, id) in addresses.into_iter().zip(ids) {
+    let mut credentials = (*s.tasks.process_of(t)?.credentials).clone();
+    for (address, id) in addresses.into_iter().zip(whose(&mut credentials).all()) {
         s.write_u32(t, address, id)?;
     }
     Ok(0)
 }
 
-pub(super) fn setfsuid<K: Kernel, P: Pages>(
+/// Gives the id that there was, whether or not it is another one now.
+fn set_for_files<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,
     [id, ..]: Args,
+    whose: Whose,
 ) -> Result<u64> {
     let id = id as u32;
     change(s, t, |c| {
-        let before = c.fsuid;
-        if c.can(linux::CAP_SETUID) || [c.uid, c.euid, c.suid, c.fsuid].contains(&id) {
-            c.fsuid = if id == SAME { before } else { id };
-        }
-        Ok(before.into())
-    })
-}
-
-pub(super) fn setfsgid<K: Kernel, P: Pages>(
-    s: &mut Server<K, P>,
-    t: ThreadId,
-    [id, ..]: Args,
-) -> Result<u64> {
-    let id = id as u32;
-    change(s, t, |c| {
-        let before = c.fsgid;
-        if c.can(linux::CAP_SETGID) || [c.gid, c.egid, c.sgid, c.fsgid].contains(&id) {
-            c.fsgid = if id == SAME { before } else { id };
+        let ids = whose(c);
+        let before = *ids.files;
+        if id != SAME && (ids.may || before == id || ids.all().contains(&id)) {
+            *ids.files = id;
         }
         Ok(before.into())
     })
