@@ -6,7 +6,7 @@
 #   make exec IMAGE=path [CMD=..]  the same with a container of an OCI bundle or image, and a command in it
 #   make test [NAME=text]          all tests, or those whose name contains text
 #   make check                     format, lints, documentation
-#   make bench                     measure; writes docs/benchmarks.md and docs/benchmarks-posix.md
+#   make bench                     measure; writes docs/benchmarks.md, -posix.md and -containers.md
 #   make graph [WITH='lines']      draw the running system, after running these: target/graph.svg
 #   make deps                      install what is missing on this machine
 #   make clean                     remove all that was built

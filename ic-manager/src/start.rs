@@ -27,8 +27,11 @@ pub const SUPERVISOR: u8 = 0;
 const MAKER_PAGES: u32 = 16_384;
 /// Pages promised to any other domain that can ask for memory: 8 MiB.
 const OTHER_PAGES: u32 = 2_048;
-/// No promise is more than this part of all that there is.
-const SHARE: u32 = 8;
+/// No promise is more than these parts of all that there is: there are several makers, and most of the memory is
+/// for what they make, which others pay.
+const SHARE_OF_PAGES: u32 = 16;
+/// See [`SHARE_OF_PAGES`].
+const SHARE_OF_UNITS: u32 = 8;
 
 /// What a boot domain may spend, by what its name says it is for.
 fn promise(name: &str, all: Cost) -> Cost {
@@ -39,8 +42,8 @@ fn promise(name: &str, all: Cost) -> Cost {
         (OTHER_PAGES, 128)
     };
     Cost {
-        pages: pages.min(all.pages / SHARE),
-        units: units.min(all.units / SHARE),
+        pages: pages.min(all.pages / SHARE_OF_PAGES),
+        units: units.min(all.units / SHARE_OF_UNITS),
     }
 }
 

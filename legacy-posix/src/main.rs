@@ -63,6 +63,7 @@ const NAME: &str = "posix";
 const WRITE: u64 = 1 << 1;
 
 fn main() -> Result<i32, String> {
+    kernel::learn_cspace();
     match xos::args().next() {
         None => contained(),
         Some(_) => alone(),
@@ -74,14 +75,28 @@ fn text(error: xos::Error) -> String {
     alloc::format!("{error}")
 }
 
+/// What the factory says that this container is. Most take little room, and what is taken once stays taken.
+fn description(factory: &ContainerServer) -> Result<Vec<u8>, xos::protocol::Error> {
+    let mut sizes = [PAGE, xos_container::MAX_SETUP_BYTES].into_iter();
+    loop {
+        let mut bytes = alloc::vec![0; sizes.next().ok_or(xos::protocol::Error::Malformed)?];
+        match factory.describe(&mut bytes).map(|known| known.len()) {
+            Err(xos::protocol::Error::Malformed) => {}
+            length => {
+                bytes.truncate(length?);
+                return Ok(bytes);
+            }
+        }
+    }
+}
+
 /// The server of a container: it has no name, its factory says what it is.
 fn contained() -> Result<i32, String> {
     let factory = ContainerServer::new(Endpoint::from_bits(leaf(ic::ITSELF)));
-    let mut bytes = alloc::vec![0; xos_container::MAX_SETUP_BYTES];
-    let bytes = factory.describe(&mut bytes).map_err(|error| {
+    let bytes = description(&factory).map_err(|error| {
         alloc::format!("the factory does not say what this container is: {error}")
     })?;
-    let setup = Setup::read(bytes).map_err(|flaw| alloc::format!("{flaw}"))?;
+    let setup = Setup::read(&bytes).map_err(|flaw| alloc::format!("{flaw}"))?;
     let Span { address, bytes } = setup.root;
     // SAFETY: the factory has had so many bytes mapped there, for as long as this program runs, and nobody
     // can write to them.

@@ -169,6 +169,22 @@ pub const SUITES: &[Suite] = &[
         count_instructions: None,
     },
     Suite {
+        name: "crowd",
+        boots: Boots::SystemWith(
+            "tests/guests/containers/containers.system",
+            &[Contained::Busybox(
+                "tests/guests/containers/locked.json",
+                "locked",
+            )],
+        ),
+        cases: &[include!("../guests/containers/src/cases_crowd.rs")],
+        programs: &[],
+        files: &[("etc/cases", "crowd")],
+        made: &[],
+        limit: Duration::from_secs(400),
+        count_instructions: None,
+    },
+    Suite {
         name: "supervision",
         boots: Boots::System("tests/guests/domains/supervision.system"),
         cases: &[include!("../guests/domains/supervision.rs")],

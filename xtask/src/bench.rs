@@ -10,6 +10,7 @@
 //! clock the length of a tick is known.
 
 mod claims;
+pub mod containers;
 pub mod posix;
 
 use crate::sim::{Event, Machine, PowerOff, SimError};

@@ -49,7 +49,7 @@ enum Command {
     Test(Test),
     /// Check format, lints, documentation, licence lines, lengths of files.
     Check,
-    /// Run the benchmarks and write docs/benchmarks.md and docs/benchmarks-posix.md.
+    /// Run the benchmarks and write docs/benchmarks.md, docs/benchmarks-posix.md, docs/benchmarks-containers.md.
     Bench(Bench),
     /// Draw the running system: target/graph.svg.
     Graph(Graph),
@@ -230,7 +230,7 @@ struct Test {
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// What is measured [default: both].
+    /// What is measured [default: all of it].
     #[arg(value_enum)]
     what: Option<Measured>,
     /// The system that measures the core [default: tests/bench.system].
@@ -247,6 +247,8 @@ enum Measured {
     Core,
     /// What Linux programs pay: docs/benchmarks-posix.md.
     Posix,
+    /// What containers cost: docs/benchmarks-containers.md.
+    Containers,
 }
 
 #[derive(Debug, Args)]
@@ -494,7 +496,12 @@ fn bench(options: &Bench) -> Result<()> {
     } else {
         Ok(())
     };
-    core.and(posix)
+    let containers = if wanted(Measured::Containers) {
+        bench_containers(&builder)
+    } else {
+        Ok(())
+    };
+    core.and(posix).and(containers)
 }
 
 /// Boots an image once to count instructions and once for the time: what `collect` makes of each run.
@@ -543,6 +550,30 @@ fn bench_core(builder: &Builder, options: &Bench) -> Result<()> {
     result
 }
 
+fn bench_containers(builder: &Builder) -> Result<()> {
+    use xtask::bench::containers;
+    let scratch = root().join(format!("target/bench-containers.{}", std::process::id()));
+    let image = containers::additions(&scratch).and_then(|additions| {
+        let recipe = Recipe {
+            name: "bench-containers",
+            description: &root().join(containers::SYSTEM),
+            search: &[],
+            additions: &additions,
+            files: &[(containers::CASES.0, containers::CASES.1.as_bytes().to_vec())],
+            tests: &[],
+        };
+        pack::system(builder, &recipe)
+    });
+    // It is in the image, or of no use.
+    let _ = fs::remove_dir_all(&scratch);
+    let (counted, timed) = measure(&image?, |machine| {
+        Ok(bench::collect(machine, &mut io::stderr())?)
+    })?;
+    let (report, result) = bench::report(containers::AREAS, &counted, &timed);
+    publish(&containers::titled(&report), containers::REPORT)?;
+    result
+}
+
 fn bench_posix(builder: &Builder, only: Option<&str>) -> Result<()> {
     use xtask::bench::posix;
     let recipe = Recipe {
@@ -588,6 +619,7 @@ mod tests {
             "test -- name",
             "bench",
             "bench posix --only getppid",
+            "bench containers",
             "graph",
             "graph --with a;b --output c.svg",
             "run --flavour debug --system a.system --add a=b --add c=d",

@@ -34,7 +34,7 @@ static TABLE: lock_api::Mutex<RawLazyNotificationMutex, Table> = lock_api::Mutex
 fn with_table<R>(f: impl FnOnce(&mut Slots) -> R) -> R {
     let mut table = TABLE.lock();
     if !table.ready {
-        table.slots = Slots::new(FIRST, 1 << info::get().cspace_radix.min(12));
+        table.slots = Slots::new(FIRST, 1 << radix());
         table.ready = true;
     }
     f(&mut table.slots)
@@ -72,6 +72,11 @@ pub fn reserve_slots(first: u32, count: u32) -> Result<()> {
         Ok(())
     })
     .trying(Tried::Slot)
+}
+
+/// Radix of the program's CSpace, as whoever started it has asked for.
+pub fn radix() -> u8 {
+    info::get().cspace_radix.min(12)
 }
 
 /// How many root slots are free.

@@ -60,7 +60,7 @@ pub mod timer;
 pub mod tls;
 pub mod virtine;
 
-pub use cspace::{Slot, available_slots, reserve_slots, take_slot};
+pub use cspace::{Slot, available_slots, radix as cspace_radix, reserve_slots, take_slot};
 pub use error::{Error, Result, Tried};
 pub use factory::{Factory, factory, factory_with};
 pub use ic::{Ic, connect};

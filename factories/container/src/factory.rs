@@ -43,8 +43,9 @@ pub const ROOT_ADDRESS: u64 = SHARES.end - (1 << 40);
 const MAX_UNITS: u32 = (1 << 12) - 1;
 /// Bytes of a server's stack, of which those cost something that it uses.
 const SERVER_STACK: u32 = 256 << 10;
-/// Radix of a server's CSpace: it holds the parts of all processes of the container.
-const SERVER_RADIX: u8 = 12;
+/// Radix of a server's CSpace, which holds the parts of all processes of the container and its frames: for as
+/// much memory as there is when nobody says, and for more. Each slot takes 32 bytes, and time when it goes.
+const SERVER_RADIX: (u8, u8) = (10, 12);
 
 /// What containers are promised.
 const CONTRACT: Contract = Contract {
@@ -170,7 +171,10 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 memory,
                 ics: units(pids, memory),
                 stack: spec.stack.max(SERVER_STACK),
-                cspace_radix: SERVER_RADIX,
+                cspace_radix: match memory {
+                    ..=DEFAULT_MEMORY => SERVER_RADIX.0,
+                    _ => SERVER_RADIX.1,
+                },
                 composes: true,
             },
         )?;
@@ -491,10 +495,10 @@ fn log_reply(record: &Record, of: u32, from: u64, reply: &mut Reply) -> bool {
 
 /// ICs, sessions and regions that a container with so many threads and bytes of memory may pay for.
 fn units(pids: u32, memory: u64) -> u16 {
-    // The first regions are smaller.
+    // The first ones are smaller.
     let regions = u32::try_from(memory / REGION)
         .unwrap_or(u32::MAX)
-        .saturating_add(2);
+        .saturating_add(5);
     let all = regions.saturating_mul(2).saturating_add(OWN_UNITS);
     all.saturating_add(pids).min(MAX_UNITS) as u16
 }

@@ -419,7 +419,7 @@ fn a_budget_is_the_smaller_of_what_is_described_and_what_is_asked() {
         assert_eq!(memory("small", 0), 1 << 20);
         assert_eq!(memory("small", 1 << 30), 1 << 20);
         assert_eq!(memory("small", 1 << 18), 1 << 18);
-        assert_eq!(test.state.borrow().made.last().unwrap().2, 5 + 16 + 2 * 2);
+        assert_eq!(test.state.borrow().made.last().unwrap().2, 5 + 16 + 2 * 5);
     });
 }
 

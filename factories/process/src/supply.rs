@@ -254,14 +254,15 @@ impl<K: Kernel, P: Port> Supply<'_, '_, K, P> {
         }
     }
 
-    /// Pages that may be touched in all.
+    /// Pages that may be touched in all: no more than there is budget for, however much there is room for.
     fn most(&self) -> u64 {
         let program = &self.image.program;
         let lazy = self.layout.lazy_pages(program);
-        match self.process.model {
+        let most = match self.process.model {
             None => lazy,
             Some(_) => lazy + self.layout.own_pages(program, self.process.made.info != 0),
-        }
+        };
+        most.min(self.process.made.quota.into())
     }
 }
 

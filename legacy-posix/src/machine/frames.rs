@@ -11,20 +11,27 @@ use legacy_posix::{Errno, PAGE, Page, Pages, Result};
 use xos::protocol::Subject;
 use xos::protocol::manager::{Payer, RegionCreate, Rights, Share};
 
+use crate::kernel::places_of_frames;
+
 /// Where the first frame is mapped; nobody else puts anything there.
 const BASE: usize = 0x6000_0000_0000;
 /// Frames of a node.
 const NODE: u32 = 256;
 /// Frames that one page table maps: regions begin at multiples, each with tables of its own.
 const TABLE: u32 = 512;
-/// Frames of a region at most. The first has one node: who needs little takes little.
+/// Frames of a region at most.
 const STEP: u32 = 1024;
-/// Root slots of the nodes with the frames.
-pub const FIRST_PLACE: u32 = 1024;
-/// Numbers of frames end where root slots do.
-const END: u32 = (4096 - FIRST_PLACE) * NODE;
+/// Frames of the first region: who needs little takes little. All have a multiple of it.
+const FIRST: u32 = 64;
 /// Of the budget, one part of so many is left for ICs, and for what the manager takes for mapping frames.
 const FOR_ICS: u64 = 4;
+/// Pages that are left for them of a small budget, up to half of it: a few programs have to run.
+const FEW_ICS: u64 = 160;
+
+/// Numbers of frames end where root slots do.
+fn end() -> u32 {
+    places_of_frames().len() as u32 * NODE
+}
 
 /// The pool.
 pub struct Frames {
@@ -44,8 +51,8 @@ pub struct Frames {
 }
 
 /// The capability of a frame: root slot of its node, and index.
-pub const fn place(page: Page) -> (u32, u32) {
-    (FIRST_PLACE + page.0 / NODE, page.0 % NODE)
+pub fn place(page: Page) -> (u32, u32) {
+    (places_of_frames().start + page.0 / NODE, page.0 % NODE)
 }
 
 impl Frames {
@@ -57,9 +64,9 @@ impl Frames {
             .map_err(|why| xos::Error::new(xos::Tried::Manager, why))?;
         let left = budget.quota.saturating_sub(budget.spent);
         let left = left.saturating_sub((own / PAGE) as u64);
-        let for_ics = left / FOR_ICS;
-        let most = (left - for_ics).min(u64::from(END - STEP));
-        let most = most as u32 / NODE * NODE;
+        let for_ics = (left / FOR_ICS).max(FEW_ICS.min(left / 2));
+        let most = (left - for_ics).min(u64::from(end() - STEP));
+        let most = most as u32 / FIRST * FIRST;
         Ok(Self {
             holders: Vec::new(),
             free: Vec::new(),
@@ -96,9 +103,9 @@ impl Frames {
     /// Makes more frames: about as many as there are.
     fn grow(&mut self) -> Result<()> {
         let first = (self.holders.len() as u32).next_multiple_of(TABLE);
-        let wanted = self.made.clamp(NODE, STEP).min(self.most - self.made);
-        let mut count = wanted / NODE * NODE;
-        while count != 0 && first + count <= END {
+        let wanted = self.made.clamp(FIRST, STEP).min(self.most - self.made);
+        let mut count = wanted / FIRST * FIRST;
+        while count != 0 && first + count <= end() {
             if Self::add(first, count).is_ok() {
                 self.holders.resize((first + count) as usize, 0);
                 self.fresh.push(first..first + count);
@@ -106,7 +113,7 @@ impl Frames {
                 return Ok(());
             }
             // There may be room for fewer.
-            count = count / 2 / NODE * NODE;
+            count = count / 2 / FIRST * FIRST;
         }
         Err(Errno::NOMEM)
     }
@@ -118,7 +125,7 @@ impl Frames {
             payer: Payer::Myself,
             pages,
             large: false,
-            place: FIRST_PLACE + first / NODE,
+            place: places_of_frames().start + first / NODE,
         })?;
         let shared = manager.share(&Share {
             region,

@@ -14,6 +14,8 @@ use xos::protocol::manager::{Payer, RegionCreate, Rights, Share};
 const BASE: usize = 0x5800_0000_0000;
 /// Pages of a region.
 const STEP: u32 = 64;
+/// Pages of the first one: who needs little takes little.
+const FIRST: u32 = 8;
 /// Root slots of the nodes with the frames, one for each region.
 pub const FIRST_PLACE: u32 = 128;
 /// Regions at most.
@@ -58,7 +60,7 @@ impl GatePage {
     }
 }
 
-/// The pages that there are. The first is the one with the code.
+/// The pages that there are, numbered as if all regions were as large. The first is the one with the code.
 pub struct Gates {
     made: u32,
     free: Vec<u32>,
@@ -92,11 +94,12 @@ impl Gates {
             return Err(Errno::NOMEM);
         }
         let first = GatePage(self.made);
+        let pages = if self.made == 0 { FIRST } else { STEP };
         let manager = xos::manager();
         let region = manager
             .region_create(&RegionCreate {
                 payer: Payer::Myself,
-                pages: STEP,
+                pages,
                 large: false,
                 place: first.frame().0,
             })
@@ -111,7 +114,7 @@ impl Gates {
             let _ = manager.region_destroy(region);
             return Err(Errno::NOMEM);
         }
-        self.free.extend((self.made..self.made + STEP).rev());
+        self.free.extend((self.made..self.made + pages).rev());
         if self.made == 0 {
             self.free.pop();
             let code = first.address(0).cast::<u8>();

@@ -6,17 +6,17 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use legacy_posix::PAGE;
 use legacy_posix::machine_api::{MAX_NAP, NO_ALARM};
 use sel4::cap::{Endpoint, Notification};
 use sel4::{CapRights, MessageInfo, RecvWithMRs};
 use xos::client::{Console, ContainerServer, Port};
 use xos::protocol::manager::Consent;
 use xos::protocol::wire::{self, MAX_WORDS};
-use xos::server::Space;
 use xos::sync::{Mutex, mutex};
 use xos::{Session, thread};
 
-use crate::kernel::{CSPACE_RADIX, KIND_HELPER};
+use crate::kernel::{KIND_HELPER, own};
 
 /// Badge of the thread that waits for time.
 pub const TIMER_BADGE: u64 = KIND_HELPER | 1;
@@ -25,6 +25,9 @@ pub const CONSOLE_BADGE: u64 = KIND_HELPER | 2;
 
 /// Badge of the thread that waits for commands.
 pub const COMMAND_BADGE: u64 = KIND_HELPER | 3;
+
+/// Bytes of stack of each: a few messages. With what else a thread takes, it is 32 KiB.
+const STACK: usize = 5 * PAGE;
 
 /// Signalled when there is something to wait for again.
 static ARMED: Mutex<Option<Notification>> = mutex(None);
@@ -39,7 +42,7 @@ pub fn arm() {
 /// A copy of the server's endpoint with a badge.
 fn badged(endpoint: Endpoint, badge: u64) -> xos::Result<Endpoint> {
     let slot = xos::take_slot()?;
-    let space = Space::ic(CSPACE_RADIX);
+    let space = own();
     let place = (endpoint.bits() >> xos::protocol::slots::NODE_BITS) as u32;
     space
         .slot(slot.number())
@@ -58,21 +61,24 @@ pub fn start_timer(endpoint: Endpoint) -> xos::Result<()> {
     let notification = xos::sync::notification()?;
     *ARMED.lock() = Some(notification);
     let timer = badged(endpoint, TIMER_BADGE)?;
-    core::mem::forget(thread::spawn(move || wait_for_time(timer, notification))?);
+    let wait = move || wait_for_time(timer, notification);
+    core::mem::forget(thread::spawn_with_stack(STACK, wait)?);
     Ok(())
 }
 
 /// Starts the one that waits for the console.
 pub fn start_input(endpoint: Endpoint) -> xos::Result<()> {
     let input = badged(endpoint, CONSOLE_BADGE)?;
-    core::mem::forget(thread::spawn(move || wait_for_input(input))?);
+    let wait = move || wait_for_input(input);
+    core::mem::forget(thread::spawn_with_stack(STACK, wait)?);
     Ok(())
 }
 
 /// Starts the one that waits for what a container's factory wants.
 pub fn start_commands(endpoint: Endpoint, factory: ContainerServer) -> xos::Result<()> {
     let commands = badged(endpoint, COMMAND_BADGE)?;
-    core::mem::forget(thread::spawn(move || wait_for_commands(commands, factory))?);
+    let wait = move || wait_for_commands(commands, factory);
+    core::mem::forget(thread::spawn_with_stack(STACK, wait)?);
     Ok(())
 }
 

@@ -4,15 +4,18 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::{Execution, Extent, Kernel, Registers};
 use legacy_posix::machine_api::NO_ALARM;
-use legacy_posix::mm::{Paging, Slot, Space};
+use legacy_posix::mm::{Paging, Slot, Space as SpaceId};
 use legacy_posix::{Page, Result};
 use sel4::UserContext;
 use sel4::cap::Endpoint;
 use xos::protocol::badge::CALL;
+use xos::server::Space;
 
 use xos::protocol::console::write_log;
 
@@ -20,8 +23,8 @@ use crate::clock::Clock;
 use crate::helpers;
 use crate::spaces::Spaces;
 
-/// Radix of the program's CSpace, as whoever starts it has to ask for.
-pub const CSPACE_RADIX: u8 = 12;
+/// Radix of the program's CSpace; asked for once, because it is needed all the time.
+static CSPACE_RADIX: AtomicU8 = AtomicU8::new(0);
 /// Badges of executions: their number is the index.
 const KIND_EXECUTION: u64 = CALL;
 /// Badges of the program's own threads.
@@ -30,6 +33,23 @@ pub const KIND_HELPER: u64 = CALL | 1 << 23;
 const RESULT: u64 = 4;
 /// All registers.
 const ALL: u64 = 19;
+
+/// Learns how large the program's CSpace is: first of all.
+pub fn learn_cspace() {
+    CSPACE_RADIX.store(xos::cspace_radix(), Relaxed);
+}
+
+/// The program's own CSpace.
+pub fn own() -> Space {
+    Space::ic(CSPACE_RADIX.load(Relaxed))
+}
+
+/// Its root slots: those below the first are for nodes of ICs and what else there is, the others for nodes with
+/// frames.
+pub fn places_of_frames() -> Range<u32> {
+    let end = 1 << CSPACE_RADIX.load(Relaxed);
+    end / 4..end
+}
 
 /// The badge of an execution.
 pub const fn badge_of(execution: Execution) -> u64 {
@@ -154,29 +174,29 @@ impl Machine {
 }
 
 impl Paging for Machine {
-    fn map(&mut self, space: Space, address: u64, page: Page, writable: bool) -> Result<Slot> {
+    fn map(&mut self, space: SpaceId, address: u64, page: Page, writable: bool) -> Result<Slot> {
         self.spaces.map(space, address, page, writable)
     }
 
-    fn protect(&mut self, space: Space, slot: Slot, writable: bool) {
+    fn protect(&mut self, space: SpaceId, slot: Slot, writable: bool) {
         self.spaces.protect(space, slot, writable);
     }
 
-    fn unmap(&mut self, space: Space, slot: Slot) {
+    fn unmap(&mut self, space: SpaceId, slot: Slot) {
         self.spaces.unmap(space, slot);
     }
 }
 
 impl Kernel for Machine {
-    fn create_space(&mut self) -> Result<Space> {
+    fn create_space(&mut self) -> Result<SpaceId> {
         self.spaces.create()
     }
 
-    fn end_space(&mut self, space: Space) {
+    fn end_space(&mut self, space: SpaceId) {
         self.spaces.end(space);
     }
 
-    fn create_execution(&mut self, space: Space) -> Result<Execution> {
+    fn create_execution(&mut self, space: SpaceId) -> Result<Execution> {
         self.spaces.create_execution(space)
     }
 

@@ -24,17 +24,13 @@ use sel4::{
 use xos::protocol::manager::{Create, Grow, PAGE, Payer};
 use xos::protocol::slots::{NODE_BITS, leaf, node_guard, parts};
 use xos::protocol::{IcId, Name};
-use xos::server::Space;
 
 use crate::frames;
 use crate::gates::{self, GatePage, Gates};
-use crate::kernel::{CSPACE_RADIX, badge_of};
+use crate::kernel::{badge_of, own, places_of_frames};
 
-/// The program's own root slots.
-const OWN: Space = Space::ic(CSPACE_RADIX);
 /// Root slots of nodes of ICs.
 const FIRST_NODE: u32 = gates::FIRST_PLACE + gates::STEPS;
-const NODES: u32 = frames::FIRST_PLACE - FIRST_NODE;
 /// Root slot that is empty between any two calls.
 const STAGING: u32 = 127;
 /// Radix of a node.
@@ -163,7 +159,7 @@ impl Spaces {
         if let Some(place) = self.free_nodes.pop() {
             return Ok(place);
         }
-        if self.next_node == NODES {
+        if FIRST_NODE + self.next_node == places_of_frames().start {
             return Err(Errno::NOMEM);
         }
         self.next_node += 1;
@@ -266,7 +262,7 @@ impl Spaces {
                     while *word != 0 {
                         let index = i as u32 * 64 + word.trailing_zeros();
                         *word &= *word - 1;
-                        let _ = OWN.node(node.place).slot(index).delete();
+                        let _ = own().node(node.place).slot(index).delete();
                     }
                 }
             }
@@ -287,7 +283,7 @@ impl Spaces {
         for (i, node) in record.nodes.iter().enumerate() {
             if i != 0 {
                 // Its object is gone with the IC; so is what was in the slot.
-                let _ = OWN.slot(node.place).delete();
+                let _ = own().slot(node.place).delete();
             }
             self.free_nodes.push(node.place);
         }
@@ -318,8 +314,9 @@ impl Spaces {
         });
         let moved = made.and_then(|()| {
             let guard = CNodeCapData::skip((node_guard(RADIX) >> 2) as usize).into_word();
-            OWN.slot(place)
-                .mutate(&OWN.slot(STAGING), guard)
+            own()
+                .slot(place)
+                .mutate(&own().slot(STAGING), guard)
                 .map_err(|_| Errno::NOMEM)
         });
         if let Err(error) = moved {
@@ -342,7 +339,7 @@ impl Spaces {
     ) -> Result<()> {
         loop {
             let record = self.ic(space)?;
-            let parts = OWN.node(record.nodes[0].place);
+            let parts = own().node(record.nodes[0].place);
             if let Some(untyped) = record.untyped {
                 match make(parts.cap(untyped)) {
                     Ok(()) => return Ok(()),
@@ -377,7 +374,7 @@ impl Spaces {
         // Nobody else may get the slot when memory is needed first.
         set(&mut self.ic(space)?.nodes[node].fixed, index);
         let made = self.retype(space, |untyped| {
-            untyped.untyped_retype(&blueprint, &OWN.slot(place), index as usize, 1)
+            untyped.untyped_retype(&blueprint, &own().slot(place), index as usize, 1)
         });
         if let Err(error) = made {
             clear(&mut self.ic(space)?.nodes[node].fixed, index);
@@ -407,13 +404,13 @@ impl Spaces {
     ) -> Result<Slot> {
         let (node, index) = self.slot(space)?;
         let record = self.ic(space)?;
-        let vspace = OWN.node(record.nodes[0].place).vspace();
-        let parts = OWN.node(record.nodes[node].place);
+        let vspace = own().node(record.nodes[0].place).vspace();
+        let parts = own().node(record.nodes[node].place);
         let rights = rights(writable);
         // The copy itself has all rights: a page may become writable later.
         parts
             .slot(index)
-            .copy(&OWN.node(from).slot(at), CapRights::read_write())
+            .copy(&own().node(from).slot(at), CapRights::read_write())
             .map_err(|_| Errno::NOMEM)?;
         set(&mut record.nodes[node].frames, index);
         let frame: cap::Granule = parts.cap(index);
@@ -443,8 +440,8 @@ impl Spaces {
             _ => return Err(Errno::NOMEM),
         };
         let (place, index) = self.make(space, blueprint.into())?;
-        let vspace = OWN.node(self.ic(space)?.nodes[0].place).vspace();
-        let node = OWN.node(place);
+        let vspace = own().node(self.ic(space)?.nodes[0].place).vspace();
+        let node = own().node(place);
         let map = || {
             let attributes = VmAttributes::DEFAULT;
             match level {
@@ -474,10 +471,10 @@ impl Spaces {
             return;
         };
         let (node, index) = place_of(slot);
-        let Some(parts) = record.nodes.get(node).map(|node| OWN.node(node.place)) else {
+        let Some(parts) = record.nodes.get(node).map(|node| own().node(node.place)) else {
             return;
         };
-        let vspace = OWN.node(record.nodes[0].place).vspace();
+        let vspace = own().node(record.nodes[0].place).vspace();
         let frame: cap::Granule = parts.cap(index);
         let _ = frame.frame_remap(vspace, rights(writable), VmAttributes::DEFAULT);
     }
@@ -489,7 +486,7 @@ impl Spaces {
         };
         let (node, index) = place_of(slot);
         if let Some(node) = record.nodes.get_mut(node) {
-            let _ = OWN.node(node.place).slot(index).delete();
+            let _ = own().node(node.place).slot(index).delete();
             clear(&mut node.frames, index);
         }
     }
@@ -525,14 +522,14 @@ impl Spaces {
         let minted = cspace
             .absolute_cptr_from_bits_with_depth(slot.into(), radix as usize)
             .mint(
-                &OWN.slot((self.endpoint.bits() >> NODE_BITS) as u32),
+                &own().slot((self.endpoint.bits() >> NODE_BITS) as u32),
                 // To report faults, and to be answered. Not to receive.
                 CapRights::new(true, true, false, true),
                 badge_of(execution),
             );
         minted.map_err(|_| Errno::AGAIN)?;
-        let vspace = OWN.node(self.ic(space)?.nodes[0].place).vspace();
-        let tcb: Tcb = OWN.node(place).cap(index);
+        let vspace = own().node(self.ic(space)?.nodes[0].place).vspace();
+        let tcb: Tcb = own().node(place).cap(index);
         tcb.tcb_configure_with_priority(
             CPtr::from_bits(leaf(slot)),
             0,
@@ -569,7 +566,7 @@ impl Spaces {
         const MORE: u32 = (1 << MORE_RADIX) - 1;
         let record = self.ic(space)?;
         let used = record.faults;
-        let parts = OWN.node(record.nodes[0].place);
+        let parts = own().node(record.nodes[0].place);
         if used < FIRST {
             let cspace = parts.cspace();
             self.ic(space)?.faults += 1;
@@ -586,7 +583,7 @@ impl Spaces {
         let record = self.ic(space)?;
         record.faults += 1;
         let (place, index) = record.more_faults;
-        Ok((OWN.node(place).cap(index), MORE_RADIX, 1 + within))
+        Ok((own().node(place).cap(index), MORE_RADIX, 1 + within))
     }
 
     /// Stops an execution; it is kept for the next thread of its address space.
@@ -622,7 +619,7 @@ const fn rights(writable: bool) -> CapRights {
 
 /// The program's own root CNode, to make objects in.
 fn root() -> sel4::AbsoluteCPtr {
-    OWN.node_of_root()
+    own().node_of_root()
 }
 
 const _: () = assert!(PAGE == 4096);

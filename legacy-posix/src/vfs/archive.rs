@@ -2,11 +2,12 @@
 //! The initial tree: a tar archive (ustar, with the extended headers of POSIX.1-2001 for long names)
 //! becomes files with owners, modes, times and links. What is in the files stays where the archive is.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use linux_raw_sys::general::{S_IFDIR, S_IFLNK};
-use tar_no_std::{PosixHeader, TarArchiveRef};
 
 use super::device::NoProcesses;
 use super::{Change, Env, FileSystem, Kind, NAME_MAX, New, Rights, Time, device_number};
@@ -19,9 +20,9 @@ const BLOCK: usize = 512;
 /// Why an archive cannot become files.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It is no archive, or of a kind that is not supported.
+    /// It is no archive, or not whole.
     #[error("the archive is corrupt: {0}")]
-    Corrupt(String),
+    Corrupt(&'static str),
     /// A header has something that it may not have.
     #[error("the archive's header at block {block} has a bad {what}")]
     Header {
@@ -74,12 +75,84 @@ impl Extended {
     }
 }
 
-fn octal(text: Result<&str, core::str::Utf8Error>) -> Option<u64> {
-    let text = text.ok()?.trim_matches([' ', '\0']);
-    if text.is_empty() {
-        return Some(0);
+/// The fields of a header, as bytes: an archive has hundreds of them, and a container begins by reading them all.
+#[derive(Clone, Copy)]
+struct Header<'a>(&'a [u8]);
+
+impl<'a> Header<'a> {
+    const NAME: Range<usize> = 0..100;
+    const MODE: Range<usize> = 100..108;
+    const UID: Range<usize> = 108..116;
+    const GID: Range<usize> = 116..124;
+    const SIZE: Range<usize> = 124..136;
+    const MTIME: Range<usize> = 136..148;
+    const SUM: Range<usize> = 148..156;
+    const TYPE: usize = 156;
+    const LINK: Range<usize> = 157..257;
+    const MAGIC: Range<usize> = 257..263;
+    const MAJOR: Range<usize> = 329..337;
+    const MINOR: Range<usize> = 337..345;
+    const PREFIX: Range<usize> = 345..500;
+
+    /// Whether its checksum is right: the sum of its bytes, where blanks are in the place of the sum itself.
+    fn is_whole(self) -> bool {
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        let blanks = Self::SUM.len() as u32 * u32::from(b' ');
+        let own = sum(self.0) - sum(&self.0[Self::SUM]) + blanks;
+        self.number(Self::SUM) == Some(own.into())
     }
-    u64::from_str_radix(text, 8).ok()
+
+    /// A text, up to the first NUL byte.
+    fn text(self, field: Range<usize>) -> Option<&'a str> {
+        let bytes = &self.0[field];
+        let end = bytes.iter().position(|byte| *byte == 0);
+        core::str::from_utf8(&bytes[..end.unwrap_or(bytes.len())]).ok()
+    }
+
+    /// A number: octal digits between blanks; none is 0.
+    fn number(self, field: Range<usize>) -> Option<u64> {
+        let bytes = &self.0[field];
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let digits = bytes[..end.unwrap_or(bytes.len())].trim_ascii();
+        digits.iter().try_fold(0u64, |number, digit| match digit {
+            b'0'..=b'7' => number.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
+            _ => None,
+        })
+    }
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    File(Kind),
+    /// Another name of a file.
+    HardLink,
+    /// An extended header, of the next entry.
+    OfNext,
+    /// The same of all entries.
+    OfAll,
+}
+
+impl Flag {
+    const fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 | b'0' | b'7' => Self::File(Kind::Regular),
+            b'1' => Self::HardLink,
+            b'2' => Self::File(Kind::Link),
+            b'3' => Self::File(Kind::Character),
+            b'4' => Self::File(Kind::Block),
+            b'5' => Self::File(Kind::Directory),
+            b'6' => Self::File(Kind::Pipe),
+            b'x' => Self::OfNext,
+            b'g' => Self::OfAll,
+            _ => return None,
+        })
+    }
+
+    /// Whether its size says how many bytes there are behind the header.
+    const fn has_contents(self) -> bool {
+        matches!(self, Self::File(Kind::Regular) | Self::OfNext | Self::OfAll)
+    }
 }
 
 /// The names in a path; none of them leads up.
@@ -98,6 +171,8 @@ struct Entry<'a> {
     kind: Kind,
     hard_link: bool,
     names: Vec<&'a [u8]>,
+    /// What its path has before its name.
+    folder: &'a str,
     link: &'a str,
     rights: Rights,
     device: u64,
@@ -117,8 +192,6 @@ impl Files {
         archive: &'static [u8],
         now: Time,
     ) -> Result<usize, ArchiveError> {
-        let tar = TarArchiveRef::new(archive)
-            .map_err(|error| ArchiveError::Corrupt(alloc::format!("{error:?}")))?;
         let nobody = Credentials::root();
         let root = self.root();
         let (system, mounts) = self.vfs.split(root.fs);
@@ -133,45 +206,59 @@ impl Files {
             now,
         };
         let mut extended = Extended::default();
-        let mut count = 0;
-        for (block, header) in tar.headers() {
+        let mut folder = Folder::default();
+        let (mut count, mut next) = (0, 0);
+        loop {
+            let block = next;
             let bad = |what| ArchiveError::Header { block, what };
-            let size = octal(header.size.as_inner().as_str()).ok_or(bad("size"))? as usize;
             let start = (block + 1) * BLOCK;
-            let contents = start
-                .checked_add(size)
-                .and_then(|end| archive.get(start..end));
-            match header.typeflag.try_to_type_flag() {
-                Err(_) => return Err(bad("type")),
-                Ok(tar_no_std::TypeFlag::XGLTYPE) => continue,
-                Ok(tar_no_std::TypeFlag::XHDTYPE) => {
-                    let text = contents.and_then(|bytes| core::str::from_utf8(bytes).ok());
+            let header = archive.get(block * BLOCK..start);
+            let header = Header(header.ok_or(ArchiveError::Corrupt("it has no end"))?);
+            // Two empty blocks are the end; nobody needs the second one.
+            if header.0.iter().all(|byte| *byte == 0) {
+                break;
+            }
+            if !header.is_whole() {
+                return Err(bad("checksum"));
+            }
+            let flag = Flag::of(header.0[Header::TYPE]).ok_or(bad("type"))?;
+            let size = header.number(Header::SIZE).ok_or(bad("size"))? as usize;
+            next = block + 1;
+            let mut contents: &'static [u8] = &[];
+            if flag.has_contents() {
+                let end = start.checked_add(size);
+                let found = end.and_then(|end| archive.get(start..end));
+                contents = found.ok_or(bad("size"))?;
+                next += size.div_ceil(BLOCK);
+            }
+            match flag {
+                Flag::OfAll => continue,
+                Flag::OfNext => {
+                    let text = core::str::from_utf8(contents).ok();
                     let taken = text.and_then(|text| extended.take(text));
                     taken.ok_or(bad("extended header"))?;
                     continue;
                 }
-                Ok(_) => {}
+                _ => {}
             }
             let said = core::mem::take(&mut extended);
             if said.size.is_some_and(|said| said != size as u64) {
                 return Err(bad("size"));
             }
             let path = match &said.path {
-                Some(path) => path.clone(),
+                Some(path) => Cow::Borrowed(&**path),
                 None => short_path(header).ok_or(bad("name"))?,
             };
             let link = match &said.link {
-                Some(link) => link.clone(),
-                None => header
-                    .linkname
-                    .as_str()
-                    .map_err(|_| bad("link"))?
-                    .to_string(),
+                Some(link) => link,
+                None => header.text(Header::LINK).ok_or(bad("link"))?,
             };
-            let entry = entry(header, &said, &path, &link, contents).map_err(bad)?;
-            make(system, &mut env, root.ino, &entry).map_err(|errno| ArchiveError::File {
-                path: path.clone(),
-                errno,
+            let entry = entry(header, flag, &said, &path, link, contents).map_err(bad)?;
+            make(system, &mut env, root.ino, &entry, &mut folder).map_err(|errno| {
+                ArchiveError::File {
+                    path: path.clone().into_owned(),
+                    errno,
+                }
             })?;
             count += 1;
         }
@@ -179,71 +266,67 @@ impl Files {
     }
 }
 
-fn short_path(header: &PosixHeader) -> Option<String> {
-    let name = header.name.as_str().ok()?;
-    let ustar = header.magic.as_str().ok()?.starts_with("ustar");
+fn short_path(header: Header<'_>) -> Option<Cow<'_, str>> {
+    let name = header.text(Header::NAME)?;
     // GNU's own format ("ustar  ") has other things where ustar has the prefix.
-    let gnu = header.magic.as_str().ok()?.ends_with(' ');
-    let prefix = header.prefix.as_str().ok()?;
-    Some(if ustar && !gnu && !prefix.is_empty() {
-        alloc::format!("{prefix}/{name}")
-    } else {
-        name.to_string()
+    let prefix = match header.text(Header::MAGIC)? {
+        "ustar" => header.text(Header::PREFIX)?,
+        _ => "",
+    };
+    Some(match prefix {
+        "" => Cow::Borrowed(name),
+        prefix => Cow::Owned(alloc::format!("{prefix}/{name}")),
     })
 }
 
 fn entry<'a>(
-    header: &PosixHeader,
+    header: Header<'_>,
+    flag: Flag,
     said: &Extended,
     path: &'a str,
     link: &'a str,
-    contents: Option<&'static [u8]>,
+    contents: &'static [u8],
 ) -> Result<Entry<'a>, &'static str> {
-    use tar_no_std::TypeFlag as Flag;
-    let flag = header.typeflag.try_to_type_flag().map_err(|_| "type")?;
-    let field = |text, what| octal(text).ok_or(what);
-    let mode = header.mode.to_flags().map_err(|_| "mode")?.bits() as u32 & 0o7777;
+    let field = |field, what| header.number(field).ok_or(what);
+    let mode = field(Header::MODE, "mode")? as u32 & 0o7777;
     let kind = match flag {
-        Flag::AREGTYPE if path.ends_with('/') => Kind::Directory,
-        Flag::REGTYPE | Flag::AREGTYPE | Flag::CONTTYPE | Flag::LINK => Kind::Regular,
-        Flag::SYMTYPE => Kind::Link,
-        Flag::CHRTYPE => Kind::Character,
-        Flag::BLKTYPE => Kind::Block,
-        Flag::DIRTYPE => Kind::Directory,
-        Flag::FIFOTYPE => Kind::Pipe,
-        Flag::XHDTYPE | Flag::XGLTYPE => return Err("type"),
+        // Before there was a type for directories.
+        Flag::File(Kind::Regular) if path.ends_with('/') => Kind::Directory,
+        Flag::File(kind) => kind,
+        Flag::HardLink => Kind::Regular,
+        Flag::OfNext | Flag::OfAll => return Err("type"),
     };
-    let id = |said: Option<u32>, text, what| match said {
+    let id = |said: Option<u32>, place, what| match said {
         Some(id) => Ok(id),
-        None => field(text, what).map(|id| id as u32),
+        None => field(place, what).map(|id| id as u32),
     };
     let device = match kind {
         Kind::Character | Kind::Block => device_number(
-            field(header.dev_major.as_inner().as_str(), "device")? as u32,
-            field(header.dev_minor.as_inner().as_str(), "device")? as u32,
+            field(Header::MAJOR, "device")? as u32,
+            field(Header::MINOR, "device")? as u32,
         ),
         _ => 0,
     };
     let seconds = match said.seconds {
         Some(seconds) => seconds,
-        None => field(header.mtime.as_inner().as_str(), "time")? as i64,
+        None => field(Header::MTIME, "time")? as i64,
     };
-    let regular = kind == Kind::Regular && flag != Flag::LINK;
+    let whole = path.trim_end_matches('/');
     Ok(Entry {
         kind,
-        hard_link: flag == Flag::LINK,
+        hard_link: flag == Flag::HardLink,
         names: names(path).ok_or("name")?,
+        folder: whole.rsplit_once('/').map_or("", |(folder, _)| folder),
         link,
         rights: Rights {
             mode: kind.bits() | mode,
-            uid: id(said.uid, header.uid.as_inner().as_str(), "owner")?,
-            gid: id(said.gid, header.gid.as_inner().as_str(), "group")?,
+            uid: id(said.uid, Header::UID, "owner")?,
+            gid: id(said.gid, Header::GID, "group")?,
         },
         device,
-        contents: if regular {
-            contents.ok_or("size")?
-        } else {
-            &[]
+        contents: match kind {
+            Kind::Regular => contents,
+            _ => &[],
         },
         time: Time {
             seconds,
@@ -252,7 +335,38 @@ fn entry<'a>(
     })
 }
 
-fn make(system: &mut dyn FileSystem, env: &mut Env, root: u64, entry: &Entry) -> Result<(), Errno> {
+/// The directory that the last entry was in: the next one is mostly in the same.
+#[derive(Default)]
+struct Folder(Option<(String, u64)>);
+
+impl Folder {
+    /// That of an entry with these names above it.
+    fn find(
+        &mut self,
+        system: &mut dyn FileSystem,
+        env: &mut Env,
+        root: u64,
+        path: &str,
+        names: &[&[u8]],
+    ) -> Result<u64, Errno> {
+        match &self.0 {
+            Some((known, ino)) if known == path => Ok(*ino),
+            _ => {
+                let ino = directory(system, env, root, names)?;
+                self.0 = Some((path.to_string(), ino));
+                Ok(ino)
+            }
+        }
+    }
+}
+
+fn make(
+    system: &mut dyn FileSystem,
+    env: &mut Env,
+    root: u64,
+    entry: &Entry,
+    folder: &mut Folder,
+) -> Result<(), Errno> {
     let owned = Change {
         mode: Some(entry.rights.mode & 0o7777),
         uid: Some(entry.rights.uid),
@@ -263,7 +377,7 @@ fn make(system: &mut dyn FileSystem, env: &mut Env, root: u64, entry: &Entry) ->
     let Some((name, parents)) = entry.names.split_last() else {
         return system.change(env, root, &owned);
     };
-    let parent = directory(system, env, root, parents)?;
+    let parent = folder.find(system, env, root, entry.folder, parents)?;
     let there = match system.find(env, parent, name) {
         Ok(ino) => Some(ino),
         Err(Errno::NOENT) => None,
@@ -275,6 +389,8 @@ fn make(system: &mut dyn FileSystem, env: &mut Env, root: u64, entry: &Entry) ->
             return system.change(env, ino, &owned);
         }
         if is_directory {
+            // Which may be the one that is remembered.
+            folder.0 = None;
             system.remove(env, parent, name)?;
         } else {
             system.unlink(env, parent, name)?;

@@ -16,3 +16,10 @@ pub const SERVE: &str = "serve";
 pub const WRITE: &str = "write";
 /// Takes memory until there is no more, and prints how many MiB it got.
 pub const EAT: &str = "eat";
+
+/// The file of the initial tree that says which cases are run, if not all that need few containers.
+pub const CASES: &str = "etc/cases";
+/// What it says for those that need many.
+pub const CROWD: &str = "crowd";
+/// What it says for the benchmark.
+pub const BENCH: &str = "bench";

@@ -10,9 +10,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use sel4::cap;
-use sel4_microkit::{Channel, Handler, IoPort, NullHandler, panicking, protection_domain};
-use test_containers::{EAT, SERVE, TELL, WRITE};
-use xos_client::{Console, Container, Factory, Handle, Manager};
+use sel4_microkit::{
+    Channel, Handler, IoPort, NullHandler, memory_region_symbol, panicking, protection_domain, var,
+};
+use tar_no_std::{ArchiveEntry, TarArchiveRef};
+use test_containers::{CASES, EAT, SERVE, TELL, WRITE};
+use xos_client::{Console, Container, Factory, Handle, Manager, Timer};
 use xos_image::console::{EXIT_FAILURE, EXIT_PORT, EXIT_SUCCESS};
 use xos_protocol::container::Stream;
 use xos_protocol::factory::Spec;
@@ -22,14 +25,20 @@ use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
+#[path = "judge/bench.rs"]
+mod bench;
+#[path = "judge/crowd.rs"]
+mod crowd;
 #[path = "judge/linux.rs"]
 mod linux;
 
+use crowd::*;
 use linux::*;
 
 /// Identifiers of the system description.
 const MANAGER: Channel = Channel::new(0);
 const CONSOLE: Channel = Channel::new(1);
+const TIMER: Channel = Channel::new(2);
 
 /// Root slots: the session on the factory, and the handles of containers.
 const SESSION: u32 = domain::FIRST_FREE_ROOT;
@@ -44,12 +53,28 @@ fn init() -> impl Handler {
         xos_test_kit::panicked(format_args!("{info}"), &mut Screen(String::new()));
         power_off(false)
     });
-    let cases: &[Case<()>] = include!("../cases.rs");
+    let cases: &[Case<()>] = match cases_file() {
+        Some(test_containers::BENCH) => &[("measure", |_| bench::measure())],
+        Some(test_containers::CROWD) => include!("../cases_crowd.rs"),
+        _ => include!("../cases.rs"),
+    };
     let passed = xos_test_kit::run(cases, &mut (), &mut Screen(String::new()));
     let _ = console().flush();
     power_off(passed);
     #[allow(unreachable_code, reason = "the entry wants a handler")]
     NullHandler::new()
+}
+
+/// Which cases are run, as the initial file tree says.
+fn cases_file() -> Option<&'static str> {
+    let length = *var!(files_len: usize = 0);
+    let start = memory_region_symbol!(files: *mut u8);
+    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
+    let tree = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    let tree = TarArchiveRef::new(tree).ok()?;
+    let is_it = |entry: &ArchiveEntry<'_>| entry.filename().as_str() == Ok(CASES);
+    let entry = tree.entries().find(is_it)?;
+    core::str::from_utf8(entry.data()).ok()
 }
 
 fn power_off(success: bool) -> ! {
@@ -67,6 +92,10 @@ fn endpoint(channel: Channel) -> cap::Endpoint {
 
 fn console() -> Console {
     Console::new(endpoint(CONSOLE))
+}
+
+fn timer() -> Timer {
+    Timer::new(endpoint(TIMER))
 }
 
 fn manager() -> Manager {
