@@ -241,7 +241,7 @@ pub const SUITES: &[Suite] = &[
         programs: &["conformance-probe"],
         files: &[],
         made: &[],
-        limit: Duration::from_secs(900),
+        limit: Duration::from_secs(1200),
         // So that a minute, after which a domain is restarted again, is soon over.
         count_instructions: Some(9),
     },

@@ -164,7 +164,7 @@ pub fn use_driver(server: &'static str) -> Outcome {
     (0..BEGINNING).for_each(|_| xos::thread::yield_now());
     for _ in 0..2 {
         let used = match server {
-            "timer" => xos::timer::sleep(Duration::from_micros(300)),
+            "timer" => ask_for_time(),
             _ => say(server),
         };
         if let Err(error) = used {
@@ -196,6 +196,14 @@ pub fn use_driver(server: &'static str) -> Outcome {
         || say("console").is_ok() && xos::timer::sleep(Duration::from_millis(1)).is_ok(),
         "drivers serve",
     )
+}
+
+/// All that a program can ask of the timer.
+fn ask_for_time() -> xos::Result<()> {
+    xos::timer::sleep(Duration::from_micros(300))?;
+    xos::timer::now()?;
+    xos::timer::counter()?;
+    xos::timer::real_time().map(drop)
 }
 
 /// A line on the console, and its way out.
