@@ -201,6 +201,18 @@ impl Manager<'_> {
         Ok(created(args.id, args.slot, &sizes))
     }
 
+    /// An IC may cost more, if who created it pays for it too.
+    pub(crate) fn raise(&mut self, caller: u32, id: IcId, pages: u64) -> Result<()> {
+        let index = self.created_by(caller, id)?;
+        if !self.ics[index].payer.is(caller) {
+            return Err(Error::NotAllowed);
+        }
+        let more = Cost::pages(u32::try_from(pages).map_err(|_| Error::OverBudget)?);
+        self.ics[caller].account.charge(more)?;
+        self.ics[index].account.raise(more);
+        Ok(())
+    }
+
     /// A record for a new IC, in all lists that it belongs to, with its budget reserved.
     fn admit(&mut self, creator: u32, payer: u32, host: Option<u32>, quota: Cost) -> Result<u32> {
         // The creator pays for the record itself: it stays until the creator has read of its end.

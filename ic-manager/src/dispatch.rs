@@ -209,6 +209,7 @@ impl Manager<'_> {
                 .pass(m, caller, Pass::from_words(args)?)
                 .map(|session| Reply::one(session as u64)),
             Op::SecondStage => self.second_stage(m, caller, ic, b).map(done),
+            Op::Raise => self.raise(caller, ic, b).map(done),
             Op::Declare => self.declare(caller, Declare::from_words(args)?).map(done),
         }
     }

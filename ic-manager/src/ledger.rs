@@ -108,6 +108,13 @@ impl Account {
         Ok(Self::root(quota))
     }
 
+    /// Lets an account that was [opened](Account::open) spend more. It was charged to the one that it was opened
+    /// within, so the sum is not too large.
+    pub fn raise(&mut self, more: Cost) {
+        self.quota.pages += more.pages;
+        self.quota.units += more.units;
+    }
+
     /// Ends an account that was [opened](Account::open) here; all that it could spend is back.
     pub fn close(&mut self, account: Account) {
         debug_assert_eq!(account.spent, Cost::default());
@@ -143,6 +150,9 @@ mod tests {
                         }
                     }
                 } else if let Some((account, spent)) = inner.get_mut(i) {
+                    if units == 1 && root.charge(cost).is_ok() {
+                        account.raise(cost);
+                    }
                     if account.charge(cost).is_ok() {
                         spent.pages += pages;
                         spent.units += units;

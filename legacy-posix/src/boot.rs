@@ -75,10 +75,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 /// A server with an empty file tree and no process, and the time.
 pub(crate) fn bare<K: Kernel, P: Pages>(mut kernel: K, pages: P) -> (Server<K, P>, Time) {
-    let mut seed = [0; 32];
-    for chunk in seed.chunks_exact_mut(8) {
-        chunk.copy_from_slice(&kernel.random().to_le_bytes());
-    }
+    let seed = kernel.seed();
     let now = time(kernel.epoch().saturating_add(kernel.now()));
     let (_, all) = pages.available();
     let limits = Limits {

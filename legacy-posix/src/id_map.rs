@@ -73,6 +73,12 @@ impl<K, V> Default for IdMap<K, V> {
 }
 
 impl<K: Key, V> IdMap<K, V> {
+    /// Has room for keys up to this number from now on, so that no key makes it larger by its number alone.
+    pub fn reserve(&mut self, most: usize) {
+        self.leaves
+            .reserve_exact((most / SPAN + 1).saturating_sub(self.leaves.len()));
+    }
+
     /// How many there are.
     #[allow(clippy::len_without_is_empty)] // nobody asks
     pub const fn len(&self) -> usize {

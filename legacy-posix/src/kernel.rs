@@ -6,6 +6,7 @@ use core::fmt;
 
 use crate::errno::Result;
 use crate::mm::{Paging, Space};
+use crate::pages::Claim;
 
 /// Something that executes, as [`Kernel`] names it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,8 +67,11 @@ pub trait Kernel: Paging {
     /// An address space is not needed any more; nothing executes in it. What is mapped in it goes.
     fn end_space(&mut self, space: Space);
 
-    /// How many address spaces there are, and may be.
+    /// How many address spaces can still be made, and how many there can be.
     fn spaces(&self) -> (usize, usize);
+
+    /// For whom address spaces grow from now on.
+    fn serve(&mut self, claim: Claim);
 
     /// An execution in an address space, that stands still.
     ///
@@ -120,8 +124,8 @@ pub trait Kernel: Paging {
     /// it takes the place of the time that was asked for before. `None` is never.
     fn alarm(&mut self, at: Option<u64>);
 
-    /// Bits that nobody can guess.
-    fn random(&mut self) -> u64;
+    /// What random numbers are made from: bits that nobody can guess. To be asked once.
+    fn seed(&mut self) -> [u8; 32];
 
     /// What the processor can do (EDX of CPUID leaf 1), for `AT_HWCAP`.
     fn features(&mut self) -> u64;

@@ -23,6 +23,8 @@ mod gates;
 mod helpers;
 #[path = "machine/kernel.rs"]
 mod kernel;
+#[path = "machine/random.rs"]
+mod random;
 #[path = "machine/spaces.rs"]
 mod spaces;
 
@@ -49,11 +51,14 @@ use crate::frames::Frames;
 use crate::helpers::{COMMAND_BADGE, CONSOLE_BADGE, TIMER_BADGE};
 use crate::kernel::{Answer, Machine};
 
-/// What the server's own tables may take. Its pages cost nothing before they are used, but nobody else gets them.
+/// What the server's own tables may take at most.
 const HEAP: usize = 64 << 20;
-
-/// The part of a container's budget that its server's tables may take.
-const OWN_PART: usize = 8;
+/// The part of a shell's budget that they may take. Its pages cost nothing before they are used, but nobody else gets
+/// them.
+const SHELLS_PART: usize = 4;
+/// The parts of a container's, of which there may be little: what nobody else gets, and what they may take if it is
+/// there.
+const CONTAINERS_PARTS: (usize, usize) = (8, 2);
 
 xos::main!(main, heap = HEAP);
 
@@ -102,12 +107,7 @@ fn contained() -> Result<i32, String> {
     // can write to them.
     let root = unsafe { core::slice::from_raw_parts(address as *const u8, bytes as usize) };
     let endpoint = xos::service::endpoint().map_err(text)?;
-    let budget = xos::manager()
-        .budget(Subject::Myself)
-        .map_err(|error| alloc::format!("{error}"))?;
-    let own = budget.quota as usize * PAGE / OWN_PART;
-    let frames = Frames::new(own.min(HEAP)).map_err(text)?;
-    let machine = Machine::new(endpoint, frames.for_ics()).map_err(text)?;
+    let (machine, frames) = machine(endpoint, CONTAINERS_PARTS)?;
     let (mut server, mut container) = match Container::start(machine, frames, &setup, root) {
         Ok(started) => started,
         Err(error) => {
@@ -135,6 +135,22 @@ fn contained() -> Result<i32, String> {
     }))
 }
 
+/// The machine and its frames, as the budget allows. Of that one part is kept back for the server's own tables, which may
+/// come to another part.
+fn machine(
+    endpoint: Endpoint,
+    (kept_back, most): (usize, usize),
+) -> Result<(Machine, Frames), String> {
+    let budget = xos::manager()
+        .budget(Subject::Myself)
+        .map_err(|error| alloc::format!("{error}"))?;
+    let part = |part| HEAP.min(budget.quota as usize * PAGE / part);
+    let (kept_back, heap) = (part(kept_back), part(most));
+    let frames = Frames::new(kept_back).map_err(text)?;
+    let machine = Machine::new(endpoint, frames.for_ics(), heap).map_err(text)?;
+    Ok((machine, frames))
+}
+
 /// The server of a shell or whatever else was started by name.
 fn alone() -> Result<i32, String> {
     let mut arguments = xos::args().skip(1);
@@ -147,8 +163,7 @@ fn alone() -> Result<i32, String> {
 
     let listener = xos::service::register(NAME).map_err(text)?;
     let endpoint = listener.endpoint();
-    let frames = Frames::new(HEAP).map_err(text)?;
-    let machine = Machine::new(endpoint, frames.for_ics()).map_err(text)?;
+    let (machine, frames) = machine(endpoint, (SHELLS_PART, SHELLS_PART))?;
     // SAFETY: whoever started this program mapped so many bytes there, for as long as it runs, and nobody
     // writes to them.
     let archive = unsafe { core::slice::from_raw_parts(address as *const u8, length) };

@@ -22,8 +22,8 @@ use crate::{Credentials, Errno, ProcessId, Result, ThreadId};
 
 /// Processes and threads at a time; numbers of both come from one sequence.
 pub const MAX_THREADS: usize = 4000;
-/// Numbers are smaller than this (`kernel.pid_max`).
-pub const MAX_NUMBER: u32 = 1 << 22;
+/// Numbers are smaller than this (`kernel.pid_max`, as Linux has it for few processors).
+pub const MAX_NUMBER: u32 = 1 << 15;
 /// `RLIM_INFINITY`.
 pub const UNLIMITED: u64 = u64::MAX;
 
@@ -193,7 +193,7 @@ pub struct Process {
     pub session: ProcessId,
     /// Whether it lives.
     pub life: Life,
-    /// Whether it has stopped.
+    /// Whether it has stopped. (Changed by [`Tasks::set_stopped`].)
     pub stopped: bool,
     /// The signal that stopped it, until a parent has learned of it.
     pub stop_news: Option<u32>,
@@ -261,6 +261,8 @@ pub struct Group {
     pub session: ProcessId,
     /// Its processes, zombies included.
     pub members: BTreeSet<ProcessId>,
+    /// How many of them have stopped.
+    pub stopped: usize,
 }
 
 /// All processes and threads.
@@ -304,6 +306,8 @@ pub struct System {
     pub forks: u64,
     /// Faults that were seen to.
     pub traps: u64,
+    /// Bytes of the server's own memory that were in use when something was last made.
+    pub heap: usize,
 }
 
 impl Tasks {
@@ -402,12 +406,26 @@ impl Tasks {
             Group {
                 session,
                 members: BTreeSet::new(),
+                stopped: 0,
             }
         });
         members.members.insert(id);
         if let Some(process) = self.processes.get_mut(&id) {
             process.group = group;
             process.session = session;
+            members.stopped += usize::from(process.stopped);
+        }
+    }
+
+    /// A process stops, or goes on.
+    pub fn set_stopped(&mut self, id: ProcessId, stopped: bool) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let before = core::mem::replace(&mut process.stopped, stopped);
+        if let Some(group) = self.groups.get_mut(&process.group) {
+            group.stopped += usize::from(stopped);
+            group.stopped -= usize::from(before);
         }
     }
 
@@ -419,7 +437,11 @@ impl Tasks {
         let Some(group) = self.groups.get_mut(&process.group) else {
             return;
         };
-        if group.members.remove(&id) && group.members.is_empty() {
+        if !group.members.remove(&id) {
+            return;
+        }
+        group.stopped -= usize::from(process.stopped);
+        if group.members.is_empty() {
             let session = group.session;
             self.groups.remove(&process.group);
             if let Some(count) = self.sessions.get_mut(&session) {

@@ -567,64 +567,7 @@ pub const PAGES: &[Page] = &[Page {
 
 /// Tests that do not pass yet, by the beginning of their names, and what is known of each. They are built, and shown as
 /// ignored, so that nobody takes them for passed; `--include-ignored` runs them.
-pub const PENDING: &[(&str, &str)] = &[
-    (
-        "linux::hostile_a_bomb_of_arguments",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_signals",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_timers",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_terminals",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_mappings",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_names",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_descriptors",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_locks",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_handlers",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_files",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_waiters",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_pipes",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_a_bomb_of_memory",
-        "after the bomb of threads nobody can make a process (EAGAIN)",
-    ),
-    (
-        "linux::hostile_every_call_with_random_and_extreme_arguments",
-        "a hundred pages are lost in the course of it",
-    ),
-];
+pub const PENDING: &[(&str, &str)] = &[];
 
 #[cfg(test)]
 mod tests {

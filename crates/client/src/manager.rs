@@ -90,6 +90,11 @@ impl<P: Port> Manager<P> {
         Self::created(self.ask(Op::Grow, args.words())?)
     }
 
+    /// [`Op::Raise`].
+    pub fn raise(&self, id: IcId, pages: u32) -> Result<()> {
+        self.ask(Op::Raise, [id.word(), pages.into()]).map(drop)
+    }
+
     /// [`Op::Destroy`]. Gives whether its memory is back already; if not, an [`Event::Died`] follows.
     pub fn destroy(&self, id: IcId) -> Result<bool> {
         let [done, ..] = self.ask(Op::Destroy, [id.word()])?.words;

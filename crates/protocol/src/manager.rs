@@ -116,11 +116,14 @@ pub enum Op {
     SecondStage,
     /// Only the supervisor. Word 0: [`IcId`]. For as long as the IC lives, it may do what the supervisor may.
     Empower,
+    /// Words 0, 1: [`IcId`] of an IC that the caller created and pays for, pages. The IC may cost so many more:
+    /// [`Create::quota`] need not be what it could come to. [`Error::OverBudget`] when the caller has not so many left.
+    Raise,
 }
 
 impl Op {
     const FIRST: u64 = Op::Ping as u64;
-    const ALL: [Op; 35] = [
+    const ALL: [Op; 36] = [
         Op::Ping,
         Op::Create,
         Op::CreateWithin,
@@ -156,6 +159,7 @@ impl Op {
         Op::Declare,
         Op::SecondStage,
         Op::Empower,
+        Op::Raise,
     ];
 
     /// The label of the request.

@@ -391,6 +391,10 @@ impl Play {
                     slot: slot as u32,
                 };
                 let who = self.who(who);
+                if slot % 3 == 0 {
+                    let words = [args.id.word(), args.pages.into(), 0, 0];
+                    self.w.ask(who, Op::Raise.label(), words)?;
+                }
                 self.w.ask(who, Op::Grow.label(), args.words())?;
             }
             Act::OnIc { who, ic, op } => {

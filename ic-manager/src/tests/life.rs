@@ -221,6 +221,59 @@ fn nobody_is_charged_who_has_not_opened_a_session_on_the_one_who_asks() {
 }
 
 #[test]
+fn who_created_an_ic_and_pays_for_it_lets_it_cost_more_as_long_as_the_budget_lasts() {
+    let (mut w, payer) = World::with_one();
+    let before = w.budget(ONE);
+    let args = Create {
+        place: 20,
+        memory: 1,
+        quota: 0,
+        ..BASIC
+    };
+    let id = w.create(ONE, args).unwrap().id;
+    let cost = w.budget(ONE)[1] - before[1];
+    let raise = |w: &mut World, who, id: IcId, pages: u64| {
+        let result = w.ask(who, Op::Raise.label(), [id.word(), pages, 0, 0]);
+        w.check();
+        result
+    };
+    let grow = Grow {
+        id,
+        pages: 8,
+        slot: 5,
+    };
+    let refused = w.ask(ONE, Op::Grow.label(), grow.words());
+    assert_eq!(refused.unwrap_err(), Error::OverBudget);
+    assert!(raise(&mut w, ONE, id, 8).is_ok());
+    assert!(w.ask(ONE, Op::Grow.label(), grow.words()).is_ok());
+    assert_eq!(w.budget(ONE)[1] - before[1], cost + 8);
+    // Nobody else, and not at somebody else's expense.
+    assert_eq!(raise(&mut w, TWO, id, 1).unwrap_err(), Error::NotAllowed);
+    let args = Create {
+        payer: Payer::Client(payer),
+        place: 21,
+        ..BASIC
+    };
+    let of_client = w.create(ONE, args).unwrap().id;
+    let refused = raise(&mut w, ONE, of_client, 1);
+    assert_eq!(refused.unwrap_err(), Error::NotAllowed);
+    let left = before[0] - w.budget(ONE)[1];
+    for pages in [left + 1, 1 << 32, u64::MAX] {
+        let refused = raise(&mut w, ONE, id, pages);
+        assert_eq!(refused.unwrap_err(), Error::OverBudget);
+    }
+    assert!(raise(&mut w, ONE, id, left).is_ok());
+    assert_eq!(raise(&mut w, ONE, id, 1).unwrap_err(), Error::OverBudget);
+    assert_eq!(w.destroy(ONE, of_client), Ok(1));
+    w.destroy(ONE, id).unwrap();
+    while w.reap_one() {}
+    while w.event(ONE) != Event::None {}
+    w.check();
+    assert_eq!(w.budget(ONE), before);
+    assert_eq!(raise(&mut w, ONE, id, 1).unwrap_err(), Error::Gone);
+}
+
+#[test]
 fn growing_gives_memory_up_to_the_quota_and_no_more() {
     let (mut w, payer) = World::with_one();
     let args = Create {

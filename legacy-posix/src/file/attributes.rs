@@ -408,6 +408,7 @@ impl Files {
         }
         self.vfs.check_writable(node)?;
         permission::check(call.caller.credentials, rights, WRITE)?;
+        self.check_unexecuted(node)?;
         self.truncate_node(call, node, size)
     }
 

@@ -138,6 +138,11 @@ impl Open {
         self.flags & O_ACCMODE != O_RDONLY && self.flags & O_PATH == 0
     }
 
+    /// Whether it is a regular file that is open for writing.
+    fn is_written(&self) -> bool {
+        self.writes() && matches!(self.object, Object::Regular | Object::Text(_))
+    }
+
     /// Whether bytes in it have positions.
     const fn has_position(&self) -> bool {
         matches!(
@@ -308,6 +313,10 @@ pub struct Files {
     fifos: HashMap<Node, PipeId>,
     /// Files that are mapped shared or executed, and how often.
     mapped: HashMap<Node, u32>,
+    /// Files that are programs of processes, and of how many. They are not written to.
+    executed: HashMap<Node, u32>,
+    /// Regular files that are open for writing, and how often. They are not executed.
+    written: HashMap<Node, u32>,
     /// Opens of FIFOs that wait for the other end.
     opening: HashMap<ThreadId, open::Opening>,
     limits: Limits,

@@ -13,7 +13,7 @@ use linux_raw_sys::net::{AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 use xos_container::MountFlags;
 
 use super::attributes::is_of_the_file_system;
-use super::{Files, Moved, Object, Open, OpenId, TableId, locks, look, with};
+use super::{Files, Moved, Object, Open, OpenId, TableId, locks, look, share, with};
 use crate::pipe::PipeId;
 use crate::socket::Style;
 use crate::tty::TerminalId;
@@ -59,17 +59,21 @@ impl Files {
         if self.descriptors.opens.len() >= self.limits.opens {
             return Err(Errno::NFILE);
         }
-        if let Some(node) = node {
-            self.vfs.hold(node);
-        }
-        Ok(OpenId(self.descriptors.opens.insert(Open {
+        let open = Open {
             object,
             flags,
             position,
             node,
             references: 1,
             watched: Vec::new(),
-        }) as u32))
+        };
+        if let Some(node) = node {
+            self.vfs.hold(node);
+            if open.is_written() {
+                *self.written.entry(node).or_insert(0) += 1;
+            }
+        }
+        Ok(OpenId(self.descriptors.opens.insert(open) as u32))
     }
 
     /// One more that uses an open description: a call under way, a mapping.
@@ -89,6 +93,11 @@ impl Files {
         }
         let open = self.descriptors.opens.remove(id.0 as usize);
         let (read, write) = (open.reads(), open.writes());
+        if open.is_written()
+            && let Some(node) = open.node
+        {
+            share::count_down(&mut self.written, node);
+        }
         match open.object {
             Object::Pipe(pipe) => {
                 if self.pipes.close(pages, &mut self.queues, pipe, read, write)
@@ -350,6 +359,9 @@ impl Files {
                 }
             }
             self.may_open(call, rights, flags, create, unnamed)?;
+            if changes && flags & O_PATH == 0 {
+                self.check_unexecuted(node)?;
+            }
         }
         let close_on_exec = flags & O_CLOEXEC != 0;
         let large = if flags & O_PATH == 0 { O_LARGEFILE } else { 0 };

@@ -5,6 +5,7 @@ use super::{Files, Place, PlaceId, Request, Table, TableId};
 use crate::vfs::device::NoProcesses;
 use crate::vfs::{Call, Env, Node, Rights, Time};
 use crate::{Credentials, Errno, Pages, ProcessId, Result, ThreadId};
+use hashbrown::HashMap;
 use linux_raw_sys::general::S_IFREG;
 
 impl Files {
@@ -173,12 +174,39 @@ impl Files {
 
     /// Once less.
     pub fn unmap(&mut self, pages: &mut dyn Pages, node: Node) {
-        if let Some(count) = self.mapped.get_mut(&node) {
-            *count -= 1;
-            if *count == 0 {
-                self.mapped.remove(&node);
-            }
+        if count_down(&mut self.mapped, node) {
             self.vfs.release(pages, node);
+        }
+    }
+
+    /// A file is the program of one process more.
+    pub fn execute(&mut self, node: Node) {
+        self.map(node);
+        *self.executed.entry(node).or_insert(0) += 1;
+    }
+
+    /// Of one less.
+    pub fn leave(&mut self, pages: &mut dyn Pages, node: Node) {
+        count_down(&mut self.executed, node);
+        self.unmap(pages, node);
+    }
+
+    /// Whether a file may be executed as far as those are concerned who write to files.
+    ///
+    /// # Errors
+    /// `ETXTBSY`.
+    pub fn check_unwritten(&self, node: Node) -> Result<()> {
+        match self.written.contains_key(&node) {
+            true => Err(Errno::TXTBSY),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a file may be written to as far as those are concerned who execute files.
+    pub(super) fn check_unexecuted(&self, node: Node) -> Result<()> {
+        match self.executed.contains_key(&node) {
+            true => Err(Errno::TXTBSY),
+            false => Ok(()),
         }
     }
 
@@ -189,4 +217,16 @@ impl Files {
             self.requests.push(Request::Cut(node, page));
         }
     }
+}
+
+/// One less of a node. Gives whether there was one.
+pub(super) fn count_down(counts: &mut HashMap<Node, u32>, node: Node) -> bool {
+    let Some(count) = counts.get_mut(&node) else {
+        return false;
+    };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(&node);
+    }
+    true
 }

@@ -42,6 +42,8 @@ impl Files {
             locks: locks::Locks::default(),
             fifos: hashbrown::HashMap::new(),
             mapped: hashbrown::HashMap::new(),
+            executed: hashbrown::HashMap::new(),
+            written: hashbrown::HashMap::new(),
             opening: hashbrown::HashMap::new(),
             limits,
             pseudo_terminals: None,

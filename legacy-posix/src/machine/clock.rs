@@ -18,7 +18,8 @@ pub struct Clock {
     epoch: u64,
 }
 
-fn count() -> u64 {
+/// The counter.
+pub fn count() -> u64 {
     // SAFETY: the instruction reads a counter; the kernel does not forbid it (CR4.TSD is clear).
     unsafe { _rdtsc() }
 }

@@ -11,6 +11,7 @@ use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::{Execution, Extent, Kernel, Registers};
 use legacy_posix::machine_api::NO_ALARM;
 use legacy_posix::mm::{Paging, Slot, Space as SpaceId};
+use legacy_posix::pages::Claim;
 use legacy_posix::{Page, Result};
 use sel4::UserContext;
 use sel4::cap::Endpoint;
@@ -21,6 +22,7 @@ use xos::protocol::console::write_log;
 
 use crate::clock::Clock;
 use crate::helpers;
+use crate::random;
 use crate::spaces::Spaces;
 
 /// Radix of the program's CSpace; asked for once, because it is needed all the time.
@@ -95,21 +97,22 @@ pub struct Machine {
     context: UserContext,
     clock: Clock,
     alarm: u64,
-    random: u64,
+    /// Bytes that the server's own tables may take.
+    heap: usize,
 }
 
 impl Machine {
-    /// The machine; programs' faults go to `endpoint`, and so many pages pay for their address spaces.
-    pub fn new(endpoint: Endpoint, pages: u32) -> xos::Result<Self> {
+    /// The machine; programs' faults go to `endpoint`, so many pages pay for their address spaces, and the server's
+    /// own tables may take so many bytes.
+    pub fn new(endpoint: Endpoint, pages: u32, heap: usize) -> xos::Result<Self> {
         let clock = Clock::new()?;
-        let random = clock.now() ^ clock.epoch().rotate_left(32);
         Ok(Self {
             spaces: Spaces::new(endpoint, pages),
             caller: None,
             context: UserContext::default(),
             clock,
             alarm: NO_ALARM,
-            random,
+            heap,
         })
     }
 
@@ -286,8 +289,12 @@ impl Kernel for Machine {
         self.spaces.count()
     }
 
+    fn serve(&mut self, claim: Claim) {
+        self.spaces.serve(claim);
+    }
+
     fn heap(&mut self) -> (usize, usize) {
-        (xos::heap_used(), crate::HEAP)
+        (xos::heap_used(), self.heap)
     }
 
     fn now(&mut self) -> u64 {
@@ -305,16 +312,8 @@ impl Kernel for Machine {
         }
     }
 
-    fn random(&mut self) -> u64 {
-        // SplitMix64 (Steele, Lea, Flood 2014), stirred by time: this machine has no source of randomness.
-        self.random = self
-            .random
-            .wrapping_add(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(self.clock.now());
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    fn seed(&mut self) -> [u8; 32] {
+        random::seed(&self.clock)
     }
 
     fn features(&mut self) -> u64 {

@@ -15,6 +15,7 @@ use core::ops::Range;
 use legacy_posix::gate::{self, Place};
 use legacy_posix::kernel::Execution;
 use legacy_posix::mm::{Slot, Space as SpaceId};
+use legacy_posix::pages::Claim;
 use legacy_posix::{Errno, Page, Result};
 use sel4::cap::{Endpoint, Tcb};
 use sel4::{
@@ -42,11 +43,17 @@ const FAULTS_RADIX: u32 = 4;
 const FIRST_FAULT: u32 = 4;
 /// Pages of untyped memory that an IC begins with: paging structures of a small program.
 const FIRST_PAGES: u32 = 16;
-/// Pages that an IC may take at most. They are reserved from the start, so they are few, and fewer of a small
-/// budget: an IC that maps more than there is room for has what it maps exchanged.
-const MOST_PAGES: Range<u32> = 32..128;
+/// Pages of the parts themselves.
+const PARTS_PAGES: u32 = 4;
+/// Pages that an IC may take at most, of a small budget and of a large one: one that maps more than there is room
+/// for has what it maps exchanged.
+const MOST_PAGES: Range<u32> = 64..256;
 /// Such a part of what pays for all, if that is more than the least and less than the most.
-const PART: u32 = 32;
+const PART: u32 = 16;
+/// Pages by which an IC grows at least: a node and what it may have to be aligned by.
+const LEAST_GROWTH: u32 = 4;
+/// Slots of the first node for memory that an IC grows by.
+const GROWTHS: u32 = 12;
 /// The same priority as apps and this server.
 const PRIORITY: u64 = 100;
 /// ICs that are kept.
@@ -85,7 +92,9 @@ struct IcRecord {
     nodes: Vec<Node>,
     /// The piece of untyped memory that is being used up, by its slot in the parts node.
     untyped: Option<u32>,
-    /// Pages that it has got.
+    /// Slots of the first node that are left for further pieces.
+    growths: Range<u32>,
+    /// Pages that it has got, its parts included.
     pages: u32,
     /// Executions that stand still and are nobody's.
     idle: Vec<Execution>,
@@ -118,11 +127,13 @@ pub struct Spaces {
     free_nodes: Vec<u32>,
     next_node: u32,
     gates: Gates,
-    /// ICs that there are, but for those that are kept, and that there may be.
+    /// Pages of all ICs but those that are kept, and that there may be.
     used: u32,
-    most: u32,
+    pages: u32,
     /// Pages that an IC may take at most.
     most_pages: u32,
+    /// For whom they grow.
+    claim: Claim,
 }
 
 impl Spaces {
@@ -132,6 +143,7 @@ impl Spaces {
         Self {
             endpoint,
             most_pages,
+            claim: Claim::First,
             ics: Vec::new(),
             free_ics: Vec::new(),
             kept: Vec::new(),
@@ -141,13 +153,20 @@ impl Spaces {
             next_node: 0,
             gates: Gates::new(),
             used: 0,
-            most: pages / most_pages,
+            pages,
         }
     }
 
-    /// Address spaces that there are, and that there may be.
+    /// Address spaces that can still be made, and that there can be, if all stay small.
     pub const fn count(&self) -> (usize, usize) {
-        (self.used as usize, self.most as usize)
+        const EACH: u32 = PARTS_PAGES + FIRST_PAGES;
+        let left = self.pages.saturating_sub(self.used);
+        ((left / EACH) as usize, (self.pages / EACH) as usize)
+    }
+
+    /// For whom they grow from now on.
+    pub const fn serve(&mut self, claim: Claim) {
+        self.claim = claim;
     }
 
     fn ic(&mut self, space: SpaceId) -> Result<&mut IcRecord> {
@@ -169,8 +188,12 @@ impl Spaces {
     /// An address space with nothing in it.
     pub fn create(&mut self) -> Result<SpaceId> {
         if let Some(kept) = self.kept.pop() {
-            self.used += 1;
-            return Ok(SpaceId(kept));
+            let space = SpaceId(kept);
+            self.used += self.ic(space)?.pages;
+            return Ok(space);
+        }
+        if self.used + PARTS_PAGES + FIRST_PAGES > self.pages {
+            return Err(Errno::AGAIN);
         }
         let place = self.take_node()?;
         let made = xos::manager().create(&Create {
@@ -179,7 +202,8 @@ impl Spaces {
             handle: 0,
             session: false,
             memory: FIRST_PAGES,
-            quota: self.most_pages,
+            // What it costs so far; it is raised when it grows.
+            quota: 0,
             ics: 0,
             parts_radix: RADIX,
             cspace_radix: FAULTS_RADIX,
@@ -197,14 +221,16 @@ impl Spaces {
             fixed: [0; 4],
             frames: [0; 4],
         };
-        for slot in 0..parts::FIRST_FREE {
+        let growths = parts::FIRST_FREE..parts::FIRST_FREE + GROWTHS;
+        for slot in 0..growths.end {
             set(&mut first.fixed, slot);
         }
         let record = IcRecord {
             id: created.id,
             nodes: alloc::vec![first],
             untyped: Some(created.first),
-            pages: FIRST_PAGES,
+            growths,
+            pages: PARTS_PAGES + FIRST_PAGES,
             idle: Vec::new(),
             executions: Vec::new(),
             faults: 0,
@@ -221,7 +247,7 @@ impl Spaces {
                 self.ics.len() as u32 - 1
             }
         };
-        self.used += 1;
+        self.used += PARTS_PAGES + FIRST_PAGES;
         let space = SpaceId(number);
         let _ = self.make_gate(space);
         Ok(space)
@@ -255,7 +281,7 @@ impl Spaces {
         let Some(record) = self.ics.get_mut(space.0 as usize).and_then(Option::as_mut) else {
             return;
         };
-        self.used -= 1;
+        self.used -= record.pages;
         if self.kept.len() < MAX_KEPT && record.pages <= MAX_KEPT_PAGES {
             for node in &mut record.nodes {
                 for (i, word) in node.frames.iter_mut().enumerate() {
@@ -269,6 +295,11 @@ impl Spaces {
             self.kept.push(space.0);
             return;
         }
+        self.destroy(space);
+    }
+
+    /// Lets go of an IC.
+    fn destroy(&mut self, space: SpaceId) {
         let Some(record) = self.ics[space.0 as usize].take() else {
             return;
         };
@@ -347,23 +378,60 @@ impl Spaces {
                     Err(_) => return Err(Errno::NOMEM),
                 }
             }
-            // The last slots of the first node are for untyped memory: one for each time that it grows.
-            let slot = record.nodes[0].free().ok_or(Errno::NOMEM)?;
-            let mut grow = Grow {
-                id: record.id,
-                pages: record.pages.next_power_of_two().min(1 << 10),
-                slot,
-            };
-            let created = loop {
-                match xos::manager().grow(&grow) {
-                    Ok(created) => break created,
-                    Err(xos::protocol::Error::OverBudget) if grow.pages > 1 => grow.pages /= 2,
-                    Err(_) => return Err(Errno::NOMEM),
+            self.grow(space)?;
+        }
+    }
+
+    /// Gets an IC more memory: a quarter of what it has, or as much of that as there is.
+    fn grow(&mut self, space: SpaceId) -> Result<()> {
+        let (most, kept_back) = (
+            self.most_pages,
+            self.claim.kept_back_spaces(self.pages as usize),
+        );
+        // Who may not make another one any more has some left for those that there are.
+        let left = self.pages.saturating_sub(self.used + kept_back as u32 / 2);
+        let record = self.ic(space)?;
+        let slot = record.growths.next().ok_or(Errno::NOMEM)?;
+        let mut pages = (record.pages / 4).next_power_of_two().max(LEAST_GROWTH);
+        while pages > left.min(most.saturating_sub(record.pages)) {
+            pages /= 2;
+        }
+        let (id, mut created) = (record.id, Err(Errno::NOMEM));
+        while pages >= LEAST_GROWTH && created.is_err() {
+            created = self.grow_by(&Grow { id, pages, slot });
+            if created.is_err() {
+                pages /= 2;
+            }
+        }
+        let record = self.ic(space)?;
+        let Ok(first) = created else {
+            record.growths.start = slot;
+            return Err(Errno::NOMEM);
+        };
+        record.untyped = Some(first);
+        record.pages += pages;
+        self.used += pages;
+        Ok(())
+    }
+
+    /// Asks for memory, and for what it costs if that is more than the IC may cost so far. Gives its slot.
+    fn grow_by(&mut self, grow: &Grow) -> Result<u32> {
+        use xos::protocol::Error::OverBudget;
+        let manager = xos::manager();
+        loop {
+            let created = match manager.grow(grow) {
+                Err(OverBudget) => {
+                    let raised = manager.raise(grow.id, grow.pages);
+                    raised.and_then(|()| manager.grow(grow))
                 }
+                created => created,
             };
-            record.untyped = Some(created.first);
-            record.pages += grow.pages;
-            set(&mut record.nodes[0].fixed, slot);
+            match created {
+                Ok(created) => return Ok(created.first),
+                // What is kept for later is wanted now.
+                Err(OverBudget) if let Some(kept) = self.kept.pop() => self.destroy(SpaceId(kept)),
+                Err(_) => return Err(Errno::NOMEM),
+            }
         }
     }
 

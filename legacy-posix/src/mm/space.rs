@@ -126,7 +126,7 @@ impl AddressSpace {
     }
 
     /// All mappings, by address.
-    pub fn mappings(&self) -> impl Iterator<Item = (u64, &Mapping)> {
+    pub fn mappings(&self) -> impl ExactSizeIterator<Item = (u64, &Mapping)> {
         self.mappings
             .iter()
             .map(|(start, mapping)| (*start, mapping))

@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use chacha20::rand_core::Rng;
 use linux_raw_sys::auxvec as aux;
 use linux_raw_sys::general as linux;
 
@@ -33,6 +34,8 @@ const MAX_SCRIPTS: usize = 5;
 const MAX_STRING: usize = 32 * PAGE;
 /// Bytes of all arguments and the environment.
 const MAX_STRINGS: u64 = 2 << 20;
+/// They may be such a part of the server's memory.
+const STRINGS_PART: usize = 32;
 /// Bytes of a file that say what it is (`BINPRM_BUF_SIZE`).
 const HEAD_OF_SCRIPT: usize = 256;
 /// `AT_CLKTCK`.
@@ -113,11 +116,13 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         }
     }
 
-    /// Room that arguments and environment may take.
-    pub fn room_for_strings(&self, thread: ThreadId) -> u64 {
+    /// Room that arguments and environment may take: they stay in the server's memory.
+    pub fn room_for_strings(&mut self, thread: ThreadId) -> u64 {
+        let (_, heap) = self.kernel.heap();
+        let most = MAX_STRINGS.min((heap / STRINGS_PART) as u64);
         let process = self.tasks.process_of(thread);
         let stack = process.map_or(0, |p| p.limit(linux::RLIMIT_STACK));
-        (stack / 4).clamp(32 * PAGE_BYTES, MAX_STRINGS)
+        (stack / 4).clamp(32 * PAGE_BYTES, most.max(32 * PAGE_BYTES))
     }
 
     /// Starts a program in the place of a thread's process.
@@ -329,9 +334,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             let event = crate::timers::Event::Timer(id, number);
             self.timers.remove(timer.interval.at, event);
         }
-        self.files.map(executable.node);
+        self.files.execute(executable.node);
         if let Some(file) = before {
-            self.files.unmap(&mut self.pages, file);
+            self.files.leave(&mut self.pages, file);
         }
         self.drop_memory(old_memory);
         self.return_memory(id);
@@ -427,8 +432,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             bytes.push(0);
             at
         };
-        let random = [self.kernel.random(), self.kernel.random()];
-        bytes.extend(random.iter().flat_map(|word| word.to_le_bytes()));
+        let mut random = [0; 16];
+        self.files.random.fill_bytes(&mut random);
+        bytes.extend(random);
         let platform = put(&mut bytes, b"x86_64");
         let mut arguments: Vec<u64> = Vec::new();
         for argument in &start.arguments {

@@ -212,6 +212,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             if mount.contains(MountFlags::NO_EXEC) {
                 return Err(Errno::ACCES);
             }
+            files.check_unwritten(node)?;
             let root = files.root();
             Ok(Executable {
                 node,

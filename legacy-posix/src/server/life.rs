@@ -25,6 +25,8 @@ use crate::task::{Interval, LIMITS, Life, Process, Program, State, Thread, Usage
 use crate::timers::Event;
 use crate::{Credentials, Errno, ProcessId, Result, ThreadId};
 
+/// What a mapping takes of the server's memory, in a map of which half is empty.
+const MAPPING_BYTES: usize = 256;
 /// Entries of a robust list that are looked at (`ROBUST_LIST_LIMIT`).
 const MAX_ROBUST: usize = 2048;
 
@@ -176,9 +178,19 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             return Err(Errno::AGAIN);
         }
         if !has(CLONE_VM) {
-            let (used, most) = self.kernel.spaces();
-            if used + self.claim(parent).kept_back_spaces(most) >= most {
+            let (left, most) = self.kernel.spaces();
+            if left <= self.claim(parent).kept_back_spaces(most) {
                 return Err(Errno::AGAIN);
+            }
+            let mappings = self
+                .tasks
+                .process_of(parent)?
+                .memory
+                .borrow()
+                .mappings()
+                .len();
+            if !self.has_room_for(parent, mappings * MAPPING_BYTES) {
+                return Err(Errno::NOMEM);
             }
         }
         let id = self.tasks.number()?;
@@ -327,7 +339,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         self.tasks.processes.insert(id.process(), Box::new(process));
         self.tasks.join(id.process(), group, session);
         if let Some(file) = self.tasks.process(id.process())?.program.file {
-            self.files.map(file);
+            self.files.execute(file);
         }
         self.tasks
             .process_mut(parent)?
@@ -454,7 +466,10 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             return;
         }
         process.life = Life::Zombie(status);
-        process.stopped = false;
+        self.tasks.set_stopped(id, false);
+        let Ok(process) = self.tasks.process(id) else {
+            return;
+        };
         let shared = Rc::strong_count(&process.memory) > 1;
         let first = process.threads.first().copied();
         let first = first.and_then(|t| self.tasks.threads.get(&t));
@@ -564,7 +579,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         process.memory = Rc::new(RefCell::new(AddressSpace::new(crate::mm::Space(u32::MAX))));
         self.drop_memory(memory);
         if let Some(file) = file {
-            self.files.unmap(&mut self.pages, file);
+            self.files.leave(&mut self.pages, file);
         }
     }
 
@@ -639,11 +654,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         let Some(members) = self.tasks.groups.get(&group) else {
             return;
         };
-        let stopped = members.members.iter().any(|member| {
-            let process = self.tasks.process(*member);
-            process.is_ok_and(|process| process.stopped)
-        });
-        if stopped && self.tasks.is_orphaned(group, without) {
+        if members.stopped != 0 && self.tasks.is_orphaned(group, without) {
             self.signal_group(group, Info::from_kernel(SIGHUP));
             self.signal_group(group, Info::from_kernel(SIGCONT));
         }

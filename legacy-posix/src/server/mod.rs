@@ -36,7 +36,7 @@ use crate::mm::{Access, Trap};
 use crate::pages::{Claim, Page, Pages};
 use crate::signal::{Info, Signal};
 use crate::syscall::{self, Outcome};
-use crate::task::{State, Tasks};
+use crate::task::{MAX_NUMBER, State, Tasks};
 use crate::timers::{Event, Timers};
 use crate::tty::TerminalId;
 use crate::{Errno, ProcessId, Result, ThreadId};
@@ -108,6 +108,8 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     pub fn new(mut kernel: K, pages: P, files: Files) -> Self {
         let now = kernel.now();
         let mut tasks = Tasks::default();
+        tasks.processes.reserve(MAX_NUMBER as usize);
+        tasks.threads.reserve(MAX_NUMBER as usize);
         tasks.system.host = b"xos".to_vec();
         tasks.system.epoch = kernel.epoch();
         tasks.system.processor = kernel.processor();
@@ -209,6 +211,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     fn attend(&mut self, thread: ThreadId) {
         let claim = self.claim(thread);
         self.pages.serve(claim);
+        self.kernel.serve(claim);
     }
 
     /// What a thread may claim when something is scarce.
@@ -225,18 +228,26 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     /// There is no telling a call in the middle that there is none, so nothing is begun that might need it. About
     /// half is for a table that grows, whose old and new place are there at once.
     pub(crate) fn has_room(&mut self, thread: ThreadId) -> bool {
-        self.has_sixteenths(thread, 7)
+        self.has_room_for(thread, 0)
     }
 
-    /// Whether of the server's memory no more is in use than so many sixteenths, and one more for each better claim.
-    fn has_sixteenths(&mut self, thread: ThreadId, most: usize) -> bool {
+    /// The same for a call that is known to need so many bytes: more than a call usually does.
+    pub(crate) fn has_room_for(&mut self, thread: ThreadId, bytes: usize) -> bool {
         let (used, all) = self.kernel.heap();
-        used < all / 16 * most
+        self.tasks.system.heap = used;
+        // What is between two claims is more than one call may take.
+        used + bytes < all / 16 * 6
             || match self.claim(thread) {
                 Claim::Any => false,
-                Claim::Superuser => used < all / 16 * (most + 1),
-                Claim::First => used < all / 16 * (most + 2),
+                Claim::Superuser => used + bytes < all / 16 * 8,
+                Claim::First => used + bytes < all / 16 * 9,
             }
+    }
+
+    /// Whether a thread's page can be supplied: that takes little, and what had begun goes on for longer.
+    fn has_room_for_page(&mut self, thread: ThreadId) -> bool {
+        let (used, all) = self.kernel.heap();
+        used < all / 16 * (9 + self.claim(thread) as usize)
     }
 
     /// Takes note of the time, which the program that ran since the last event has used.
@@ -426,7 +437,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         process.usage.faults += 1;
         let memory = process.memory.clone();
         self.attend(thread);
-        let outcome = if !self.has_sixteenths(thread, 9) {
+        let outcome = if !self.has_room_for_page(thread) {
             Err(Trap::NoMemory)
         } else {
             let mut memory = memory.borrow_mut();

@@ -410,10 +410,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         if process.stopped {
             return;
         }
-        process.stopped = true;
         process.stop_news = Some(signal.number());
         process.continue_news = false;
-        for thread in process.threads.clone() {
+        let threads = process.threads.clone();
+        self.tasks.set_stopped(id, true);
+        for thread in threads {
             if let Ok(t) = self.tasks.thread_mut(thread)
                 && t.state == State::Running
                 && Some(thread) != self.current
@@ -433,10 +434,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         if !process.stopped {
             return;
         }
-        process.stopped = false;
         process.stop_news = None;
         process.continue_news = true;
-        for thread in process.threads.clone() {
+        let threads = process.threads.clone();
+        self.tasks.set_stopped(id, false);
+        for thread in threads {
             match self.tasks.thread(thread).map(|t| t.state) {
                 Ok(State::Held) => self.go(thread, Extent::All, None),
                 Ok(State::Blocked) => self.files.queues.rouse(thread),

@@ -58,8 +58,9 @@ impl Kernel for Model {
         self.ended += 1;
     }
     fn spaces(&self) -> (usize, usize) {
-        (self.spaces as usize - self.ended, 64)
+        (64 + self.ended - self.spaces as usize, 64)
     }
+    fn serve(&mut self, _: crate::pages::Claim) {}
     fn create_execution(&mut self, _: Space) -> Result<Execution> {
         self.next += 1;
         self.executions.insert(self.next, Default::default());
@@ -96,8 +97,8 @@ impl Kernel for Model {
         }
     }
     fn heap(&mut self) -> (usize, usize) {
-        // As if there were 1600 bytes.
-        (self.heap, 1600)
+        // In KiB, as if there were 1600.
+        (self.heap << 10, 1600 << 10)
     }
     fn now(&mut self) -> u64 {
         self.now
@@ -108,8 +109,8 @@ impl Kernel for Model {
     fn alarm(&mut self, at: Option<u64>) {
         self.alarm = at;
     }
-    fn random(&mut self) -> u64 {
-        4
+    fn seed(&mut self) -> [u8; 32] {
+        [4; 32]
     }
     fn features(&mut self) -> u64 {
         0
@@ -310,6 +311,65 @@ fn the_first_program_finds_its_arguments_and_its_auxiliary_vector() {
     assert_eq!(vector[&6], 4096);
     assert_eq!(test.call(INIT, linux::__NR_getpid, []), Some(1));
     assert_eq!(test.call(INIT, linux::__NR_getppid, []), Some(0));
+}
+
+#[test]
+fn each_program_finds_random_bytes_of_its_own() {
+    let mut test = Test::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let mut at = test.registers(INIT).rsp;
+        // Two lists of pointers, each ended by a null pointer; `AT_RANDOM` is behind them.
+        for _ in 0..2 {
+            while test.get::<1>(INIT, at) != [0] {
+                at += 8;
+            }
+            at += 8;
+        }
+        let bytes = loop {
+            let [tag, value] = test.get(INIT, at);
+            at += 16;
+            if tag == 25 {
+                break value;
+            }
+        };
+        assert!(seen.insert(test.get::<2>(INIT, bytes)));
+        test.server.write_bytes(INIT, DATA, b"/bin/init\0").unwrap();
+        test.call(INIT, linux::__NR_execve, [DATA, 0, 0]);
+    }
+}
+
+#[test]
+fn a_program_that_runs_is_not_written_to_and_one_that_is_written_to_does_not_run() {
+    let mut test = Test::new();
+    test.server.write_bytes(INIT, DATA, b"/bin/init\0").unwrap();
+    let open = |test: &mut Test, flags| test.call(INIT, linux::__NR_open, [DATA, flags, 0]);
+    for flags in [linux::O_WRONLY, linux::O_RDWR, linux::O_TRUNC] {
+        assert_eq!(open(&mut test, flags.into()), Some(-26));
+    }
+    let cut = test.call(INIT, linux::__NR_truncate, [DATA, 0]);
+    assert_eq!(cut, Some(-26));
+    // A child may run something else, which leaves its parent's program alone.
+    let child = test.fork(INIT);
+    test.call(child, linux::__NR_exit, [0]);
+    test.call(INIT, linux::__NR_wait4, [!0, 0, 0, 0]);
+    assert_eq!(open(&mut test, linux::O_RDWR.into()), Some(-26));
+    // Another file.
+    test.server
+        .write_bytes(INIT, DATA, b"/bin/other\0")
+        .unwrap();
+    let flags = linux::O_RDWR | linux::O_CREAT;
+    let fd = test.call(INIT, linux::__NR_open, [DATA, flags.into(), 0o755]);
+    let run = |test: &mut Test| {
+        test.call(INIT, linux::__NR_execve, [DATA, 0, 0]);
+        test.result(INIT)
+    };
+    assert_eq!(run(&mut test), Some(-26));
+    assert_eq!(
+        test.call(INIT, linux::__NR_close, [fd.unwrap() as u64]),
+        Some(0)
+    );
+    assert_eq!(run(&mut test), Some(-8));
 }
 
 #[test]
@@ -788,7 +848,7 @@ fn a_server_that_is_nearly_full_makes_nothing_more_and_lets_everything_go() {
         test.server.kernel.heap = heap;
         test.call(t, linux::__NR_pipe, [DATA])
     };
-    for (heap, refused) in [(699, 0), (700, 1), (800, 2), (900, 3)] {
+    for (heap, refused) in [(599, 0), (600, 1), (800, 2), (900, 3)] {
         for (t, refused) in [
             (nobody, refused > 0),
             (root, refused > 1),
@@ -799,6 +859,21 @@ fn a_server_that_is_nearly_full_makes_nothing_more_and_lets_everything_go() {
         }
     }
     assert_eq!(test.call(root, linux::__NR_fork, []), Some(-12));
+    // A child is as large as its parent.
+    for (mappings, result) in [(0, None), (40, Some(-12))] {
+        test.server.kernel.heap = 0;
+        for at in 0..mappings {
+            // No two can be joined.
+            let at = 0x1000_0000 + at * 0x2000;
+            let fixed = linux::MAP_PRIVATE | linux::MAP_ANONYMOUS | linux::MAP_FIXED;
+            let mapped = test.call(nobody, linux::__NR_mmap, [at, 4096, 3, fixed.into(), !0, 0]);
+            assert_eq!(mapped, Some(at as i64));
+        }
+        test.server.kernel.heap = 596;
+        let child = test.call(nobody, linux::__NR_fork, []);
+        assert_eq!(child.filter(|child| *child < 0), result);
+    }
+    test.server.kernel.heap = 900;
     assert_eq!(test.call(root, linux::__NR_getppid, []), Some(1));
     assert_eq!(test.call(root, linux::__NR_close, [3]), Some(0));
     // Pages are there for a while longer.
@@ -827,7 +902,7 @@ fn a_bomb_of_processes_leaves_room_for_others() {
                 child => assert!(child > Some(0)),
             }
         }
-        assert_eq!(test.server.kernel.spaces().0, most);
+        assert_eq!(test.server.kernel.spaces().0, 64 - most);
     }
     // Programs can still be started by those that are there.
     test.server

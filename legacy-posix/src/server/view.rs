@@ -199,6 +199,7 @@ impl Processes for Tasks {
             forks: self.system.forks,
             switches: 0,
             traps: self.system.traps,
+            heap: self.system.heap,
         }
     }
 }

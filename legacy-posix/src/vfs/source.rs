@@ -86,6 +86,8 @@ pub struct System {
     pub forks: u64,
     pub switches: u64,
     pub traps: u64,
+    /// Bytes that the server itself has in use.
+    pub heap: usize,
 }
 
 /// What is known of processes.

@@ -5,6 +5,7 @@
 #include "hostile.h"
 #include <grp.h>
 #include <limits.h>
+#include <link.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -240,12 +241,27 @@ static long free_pages(void) {
     return sysinfo(&info) ? -1 : (long)(info.freeram * (info.mem_unit ? info.mem_unit : 1) / PAGE);
 }
 
+// Touches each page of this program's own file. What has once been mapped of it stays in memory, as in a page cache, and
+// an attack may well map all of it.
+static int touch_segments(struct dl_phdr_info *info, size_t size, void *unused) {
+    (void)size, (void)unused;
+    for (int at = 0; at < info->dlpi_phnum; at++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[at];
+        volatile const char *start = (const char *)(info->dlpi_addr + segment->p_vaddr);
+        if (segment->p_type == PT_LOAD)
+            for (size_t byte = 0; byte < segment->p_filesz; byte += PAGE)
+                (void)start[byte];
+    }
+    return 0;
+}
+
 // In a folder of its own, which nobody may write to, and which is removed.
 static void run(const char *name, void (*drive)(void)) {
     printf("==== hostile_%s\n", name);
     memset(shared, 0, sizeof *shared);
     // Whatever is made at the first use is there.
     others_go_on();
+    dl_iterate_phdr(touch_segments, NULL);
     long before = free_pages();
     fflush(stdout);
     pid_t driver = fork();

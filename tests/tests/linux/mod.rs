@@ -7,6 +7,7 @@
 //!   be what `NAME.out` says, which ends with its exit status. Whatever else lies there is in the guest at `/tests`, and
 //!   what is built from `tests/linux/programs` is on the search path.
 //! * `tests/linux/dialogues` has what a person types, and what the screen must show then ([`dialogues`]).
+//! * `tests/linux/programs/cycles.c` starts programs in a boot of its own, and nothing may be gone afterwards.
 //! * `tests/linux/hostile` is a program that attacks the system in many ways, and says of each whether everybody
 //!   else survived it.
 
@@ -111,10 +112,14 @@ pub fn trials() -> Vec<Trial> {
         let run = move || survives(&attack).map_err(|error| Failed::from(format!("{error:#}")));
         Trial::test(name, run)
     });
+    let cycles = Trial::test("linux::fork_exec_and_wait_leave_nothing_behind", || {
+        leaves_nothing().map_err(|error| Failed::from(format!("{error:#}")))
+    });
     let dialogues = dialogues::trials();
     parts
         .chain(scripts)
         .chain(attacks)
+        .chain([cycles])
         .chain(dialogues)
         .collect()
 }
@@ -260,6 +265,21 @@ static ATTACKED: LazyLock<Result<Printed, String>> = LazyLock::new(|| {
 fn survives(attack: &str) -> Result<()> {
     let printed = ATTACKED.as_ref().map_err(|error| anyhow!("{error}"))?;
     compare(&["survived".to_owned()], printed.text(attack)?, "expected")
+}
+
+/// Twenty thousand programs are started and end.
+fn leaves_nothing() -> Result<()> {
+    let additions = [programs::addition("cycles")?];
+    let printed = run_in_guest("cycles", &additions, "cycles 20000", LONG_SILENCE)?;
+    let expected = [
+        "frames: 0",
+        "server's kilobytes: 0",
+        "bytes: 0",
+        "slots: 0",
+        "ICs: 0",
+        "sessions: 0",
+    ];
+    compare(&expected.map(str::to_owned), printed.text("")?, "expected")
 }
 
 fn guest() -> Result<&'static Printed> {

@@ -48,7 +48,23 @@ const OTHERS: &[Other] = &[
         options: &[],
         carried: None,
     },
+    // It starts itself often: glibc's start would be most of what it does.
+    Other {
+        name: "cycles",
+        source: "cycles.c",
+        compiler: "musl-gcc",
+        options: &[],
+        carried: None,
+    },
 ];
+
+/// Builds the one of [`OTHERS`] that has this name, and says where it goes in the guest.
+pub fn addition(name: &str) -> Result<Addition> {
+    let other = OTHERS.iter().find(|other| other.name == name);
+    let host = build_other(other.with_context(|| format!("no program {name}"))?)?;
+    let guest = format!("usr/local/bin/{name}").parse()?;
+    Ok(Addition { host, guest })
+}
 
 /// Builds all, and says where they go in the guest.
 pub fn additions() -> Result<Vec<Addition>> {

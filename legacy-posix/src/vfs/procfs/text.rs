@@ -60,6 +60,8 @@ pub fn fixed(env: &Env, of: Of) -> Vec<u8> {
         Of::Meminfo => {
             let (free, all) = env.pages.available();
             let kib = |pages: usize| pages * (PAGE / 1024);
+            // It is not part of the frames that programs have.
+            let own = system.heap / 1024;
             for (name, pages) in [
                 ("MemTotal:", all),
                 ("MemFree:", free),
@@ -76,11 +78,11 @@ pub fn fixed(env: &Env, of: Of) -> Vec<u8> {
                 ("AnonPages:", all - free),
                 ("Mapped:", 0),
                 ("Shmem:", 0),
-                ("Slab:", 0),
-                ("SReclaimable:", 0),
-                ("SUnreclaim:", 0),
             ] {
                 put!(text, "{name:<15}{:>9} kB", kib(pages));
+            }
+            for (name, own) in [("Slab:", own), ("SReclaimable:", 0), ("SUnreclaim:", own)] {
+                put!(text, "{name:<15}{own:>9} kB");
             }
         }
         Of::Stat => {
@@ -103,7 +105,7 @@ pub fn fixed(env: &Env, of: Of) -> Vec<u8> {
         Of::GroupsMax => put!(text, "{}", linux_raw_sys::general::NGROUPS_MAX),
         Of::Release => put!(text, "{}", system.release),
         Of::Ostype => put!(text, "Linux"),
-        Of::PidMax => put!(text, "{}", 1u32 << super::PID_BITS),
+        Of::PidMax => put!(text, "{}", crate::task::MAX_NUMBER),
         Of::Overcommit => put!(text, "0"),
     }
     text.into_bytes()
