@@ -2,6 +2,7 @@
 // Calls as many system calls in as many ways as it can and prints what came of it, to be compared between two systems.
 // conformance [PART...]: works in the current directory, which must be empty and may be written to.
 #include "conform.h"
+#include <sys/resource.h>
 
 const char *error_name(int number) {
     const char *name = strerrorname_np(number);
@@ -55,6 +56,8 @@ static const struct {
 int main(int count, char **arguments) {
     setvbuf(stdout, NULL, _IOLBF, 4096);
     umask(022);
+    // As nice as anybody else, whoever starts it.
+    setpriority(PRIO_PROCESS, 0, 0);
     // Shells leave them ignored, some of them sometimes.
     signal(SIGINT, SIG_DFL);
     signal(SIGQUIT, SIG_DFL);

@@ -117,6 +117,17 @@ void processes(void) {
     close(fd);
     VALUE(execve("empty", arguments, none));
     VALUE(execve("empty", BAD, none));
+    // What runs is not written to, and what is written to does not run.
+    VALUE(open("/proc/self/exe", O_WRONLY));
+    VALUE(open("/proc/self/exe", O_RDONLY | O_TRUNC));
+    VALUE(truncate("/proc/self/exe", 0));
+    fd = open("text", O_RDONLY);
+    VALUE(execve("text", arguments, none));
+    close(fd);
+    fd = open("text", O_RDWR);
+    VALUE(execve("text", arguments, none));
+    close(fd);
+    VALUE(execve("text", arguments, none));
     PART("vfork and clone");
     volatile int shared = 0;
     child = vfork();

@@ -24,5 +24,6 @@ cases! {
     nothing_is_left_of_containers_that_ran,
     no_path_and_no_device_leads_out_of_a_container,
     a_server_that_is_killed_hurts_no_other_container,
+    a_server_that_crashes_is_reported_and_ends_with_its_processes,
     an_image_that_umoci_made_and_skopeo_copied_runs,
 }

@@ -5,7 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use xos_protocol::factory::Spec;
-use xos_protocol::{Error, ExitStatus, Result};
+use xos_protocol::manager::EdgeKind;
+use xos_protocol::wire::MAX_BYTES;
+use xos_protocol::{Error, ExitStatus, Result, Subject};
 use xos_test_kit::{Outcome, check, check_eq};
 
 use super::{Made, Printed, create, free, manager};
@@ -288,6 +290,58 @@ pub fn a_server_that_is_killed_hurts_no_other_container(_: &mut ()) -> Outcome {
     check_eq!(other.container.exec_wait(number)?, 6)?;
     other.remove()?;
     Ok(())
+}
+
+pub fn a_server_that_crashes_is_reported_and_ends_with_its_processes(_: &mut ()) -> Outcome {
+    let before = free()?;
+    let script = "echo x > /tmp/x; sleep 1000 & sleep 1000 & echo begun; wait";
+    let made = shell(0, "busybox", script)?;
+    made.start()?;
+    let number = made.container.exec("sleep\x001000\0", "", "")?;
+    let processes = || {
+        let mut count = 0;
+        let listed = manager().each_ic(|ic| count += usize::from(ic.payer == made.id));
+        listed.map(|()| count)
+    };
+    let mut buffer = [0; MAX_BYTES];
+    check_eq!(
+        made.container.log(0, 0, true, &mut buffer)?.bytes,
+        b"begun\n"
+    )?;
+    // The shell, what it has started, and what runs beside it; with the server's own thread.
+    while processes()? < 5 {
+        sel4::r#yield();
+    }
+    // Its files are taken from it, by who may: it crashes when it looks at one.
+    let mut files = Vec::new();
+    manager().each_edge(|edge| {
+        if let EdgeKind::Share(region, _) = edge.kind
+            && edge.to == made.id
+            && edge.from != made.id
+        {
+            files.push(region);
+        }
+    })?;
+    check!(!files.is_empty(), "nobody shares anything with it")?;
+    for region in files {
+        manager().unshare(region, Subject::Ic(made.id))?;
+    }
+    // Whether the answer to this one comes first is up to the server.
+    let _ = made.container.exec("busybox\0sh\0-c\0/bin/true\0", "", "");
+    check_eq!(made.container.wait()?, 139)?;
+    // What ran beside the first was killed.
+    check_eq!(made.container.exec_wait(number)?, 137)?;
+    check_eq!(processes()?, 0)?;
+    let end = made.remove()?;
+    check!(matches!(end, ExitStatus::Fault(_)), "it ended with {end:?}")?;
+    check_eq!(output("busybox", "ls /tmp; echo again")?, "again\n")?;
+    for _ in 0..20_000 {
+        if free()?.bytes == before.bytes {
+            break;
+        }
+        sel4::r#yield();
+    }
+    check_eq!(free()?.bytes, before.bytes)
 }
 
 pub fn an_image_that_umoci_made_and_skopeo_copied_runs(_: &mut ()) -> Outcome {
