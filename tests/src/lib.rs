@@ -270,6 +270,30 @@ pub const VTX_SUITES: &[Suite] = &[
         count_instructions: None,
     },
     Suite {
+        name: "virtines_vcpu",
+        boots: Boots::System("tests/guests/virtines/vcpu.system"),
+        cases: &[include!("../guests/virtines/src/cases_vcpu.rs")],
+        programs: &["test-virtines-app", "test-virtine", "floor"],
+        files: &[
+            ("etc/text", "not a program\n"),
+            ("etc/empty", ""),
+            (
+                "etc/truncated",
+                "\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0",
+            ),
+        ],
+        made: &[
+            ("vcpu/test-virtine", || {
+                include_bytes!(concat!(env!("OUT_DIR"), "/test-virtine")).to_vec()
+            }),
+            ("vcpu/bench-virtine", || {
+                include_bytes!(concat!(env!("OUT_DIR"), "/bench-virtine")).to_vec()
+            }),
+        ],
+        limit: Duration::from_secs(600),
+        count_instructions: None,
+    },
+    Suite {
         name: "vm",
         boots: Boots::System("tests/guests/vm/vm.system"),
         cases: &[include!("../guests/vm/src/cases.rs")],

@@ -121,13 +121,21 @@ impl Workspace {
         })
     }
 
-    /// The names of the packages that depend directly on the one of that name.
+    /// The names of the packages that depend on the one of that name, directly or through others.
     #[must_use]
     pub fn dependents(&self, name: &str) -> BTreeSet<String> {
-        let depends =
-            |package: &&Package| package.dependencies.iter().any(|other| other.name == name);
-        let packages = self.metadata.packages.iter().filter(depends);
-        packages.map(|package| package.name.to_string()).collect()
+        let mut all = BTreeSet::new();
+        let mut new = vec![name.to_owned()];
+        while let Some(name) = new.pop() {
+            let depends =
+                |package: &&Package| package.dependencies.iter().any(|other| other.name == name);
+            for package in self.metadata.packages.iter().filter(depends) {
+                if all.insert(package.name.to_string()) {
+                    new.push(package.name.to_string());
+                }
+            }
+        }
+        all
     }
 
     /// All packages with a library.

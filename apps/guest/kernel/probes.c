@@ -278,6 +278,24 @@ static void selfmod(const char *arguments)
     print("%u times modified, %u wrong\n", rounds, wrong);
 }
 
+/* Counts in a register, and in memory how often it began: a guest that is taken out of its processor at any
+   instruction, and put back, has done each of them once. */
+static void count(const char *arguments)
+{
+    static volatile uint32_t begun, steps;
+    uint32_t rounds = number(&arguments), counted = 0;
+    begun = 0;
+    steps = 0;
+    begun++;
+    for (uint32_t i = 0; i < rounds; i++) {
+        steps++;
+        __asm__ volatile("incl %0" : "+r"(counted));
+    }
+    print("counted %u in a register, %u in memory, begun %u times\n", counted, steps, begun);
+    if (begun != 1 || steps != rounds || counted != rounds)
+        power_off(1);
+}
+
 /* ---- ends ---- */
 
 static void die(const char *arguments)
@@ -339,6 +357,7 @@ static void die(const char *arguments)
 const struct command probes[] = {
     { "faults", "makes exceptions, and says which came", faults },
     { "pages", "N: touches N pages", pages },
+    { "count", "N: counts to N, each step once", count },
     { "unpaged", "switches paging off and on", unpaged },
     { "calls", "makes hypercalls, good and bad", calls },
     { "ports", "reads and writes every port", ports },

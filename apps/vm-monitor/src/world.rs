@@ -17,7 +17,7 @@ use vm_factory::monitor::{Monitor, Surroundings};
 use vm_factory::plan::{self, WINDOW};
 use vm_factory::processor::Leaf;
 use vm_factory::start::{KERNEL, MODULE, Start};
-use vm_monitor::clock::Clock;
+use vm_factory::clock::Clock;
 use xos::client::Console;
 use xos::protocol::manager::Consent;
 use xos::protocol::slots::{NODE_BITS, leaf};
@@ -185,7 +185,7 @@ pub fn main() -> i32 {
     }
 }
 
-fn run(start: &Start) -> Result<End, heapless::String<128>> {
+fn run(start: &Start) -> Result<End, heapless::String<96>> {
     let told = |why: &dyn core::fmt::Display| {
         let mut text = heapless::String::new();
         let _ = write!(text, "{why}");

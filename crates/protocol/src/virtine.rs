@@ -23,6 +23,13 @@
 //! ```
 //! The factory answers a hypercall that was not granted, a crash and a passed limit in the virtine's place.
 //!
+//! # On virtual processors
+//! The contexts of [`VCPU`] are called by a connection of their own, with the same [`Ask`] and [`Answer`]:
+//! whoever has made one gives it a notification as its channel [`DOOR`], agrees that it connects back, and tells
+//! it how by [`HandleOp::Invoke`](crate::factory::HandleOp::Invoke), before it is started: word 0 is 16, word 1
+//! the connection's index, word 2 the empty root slot for an endpoint. The notification is signalled when that
+//! is there.
+//!
 //! # Address space of the `vspace` backend
 //! ```text
 //!   0x20_0000 ...                segments of the image (below FIRST + SAVED)
@@ -38,6 +45,13 @@ use crate::factory::ops;
 use crate::manager::PAGE;
 use crate::wire::{Fields, Packer};
 use crate::{Error, Result};
+
+/// The factory of virtines that are address spaces, which is everywhere.
+pub const VSPACE: &str = "virtine";
+/// The factory of virtines on virtual processors, which makes some where there are such.
+pub const VCPU: &str = "virtine-vcpu";
+/// The channel by which a context of [`VCPU`] says that it can be called.
+pub const DOOR: u32 = 0;
 
 /// Where the factory's own pages and the virtine's stack and heap begin; images lie below.
 pub const FIRST: u64 = 0x2000_0000;

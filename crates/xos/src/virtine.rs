@@ -10,19 +10,27 @@
 //! demand for memory or for a capability is an [`Error`], and the next call finds the function as it was made.
 //! What such an image is written with is the crate `xos-virtine`.
 //!
+//! Where there are virtual processors and an image for them (`vcpu/NAME`), its contexts are such; where not,
+//! they are address spaces. [`Function::contract`] says which.
+//!
 //! A function has contexts: one to begin with, and as many more as threads of this program call it at the same
 //! time, up to [`MAX_CONTEXTS`]. They are this program's, which pays for them, until the function is dropped.
 
 use alloc::vec::Vec;
 
+use sel4::cap::{Endpoint, Notification};
 use xos_client::Port;
+use xos_protocol::contract::{Contract, Memory};
 use xos_protocol::factory::HandleOp;
-use xos_protocol::virtine::{Answer, Ask, MAX_BYTES, MAX_PART, MORE, PART};
+use xos_protocol::manager::Consent;
+use xos_protocol::slots::NODE_BITS;
+use xos_protocol::virtine::{Answer, Ask, DOOR, MAX_BYTES, MAX_PART, MORE, PART, VCPU, VSPACE};
 use xos_protocol::wire::{MAX_WORDS, Words};
-use xos_protocol::{Error as Why, ExitStatus};
+use xos_protocol::{Error as Why, ExitStatus, IcId, IcState, Subject};
 
-use crate::error::Tried;
-use crate::{Error as Refused, Factory, Ic, Spec, factory, sync};
+use crate::error::{Tried, Trying};
+use crate::link::{Inlet, Peer};
+use crate::{Error as Refused, Factory, Ic, Spec, factory, manager, sync};
 
 /// Contexts of a function at most.
 pub const MAX_CONTEXTS: usize = 8;
@@ -82,6 +90,15 @@ impl<'g> Grants<'g> {
         }
     }
 
+    /// What is asked for.
+    const fn what(&self, long: bool) -> Ask {
+        Ask::Call {
+            granted: self.granted,
+            limit: self.limit,
+            long,
+        }
+    }
+
     /// Lets the call run for so many milliseconds, and not for the factory's default.
     #[must_use]
     pub fn milliseconds(mut self, limit: u32) -> Self {
@@ -90,12 +107,38 @@ impl<'g> Grants<'g> {
     }
 }
 
+/// A context, and where it is called: by its handle, or by a connection of its own.
+#[derive(Debug)]
+struct Context {
+    // Dropped first: what is in the inlet is gone then.
+    ic: Ic,
+    door: Option<Inlet>,
+}
+
+impl Context {
+    const fn id(&self) -> IcId {
+        self.ic.id()
+    }
+
+    #[inline]
+    fn endpoint(&self) -> Endpoint {
+        match &self.door {
+            Some(inlet) => inlet.endpoint(),
+            None => self.ic.endpoint(),
+        }
+    }
+}
+
+/// Rings when a context can be called, or has ended before that. One for all, which are made one at a time.
+static BELL: sync::Mutex<Option<Notification>> = sync::mutex(None);
+
 /// A function that is called in a context of its own. Dropping it ends its contexts.
 #[derive(Debug)]
 pub struct Function {
     factory: Factory,
+    contract: Contract,
     spec: Spec,
-    idle: sync::Mutex<heapless::Vec<Ic, MAX_CONTEXTS>>,
+    idle: sync::Mutex<heapless::Vec<Context, MAX_CONTEXTS>>,
     /// Contexts that there are.
     count: sync::Mutex<usize>,
 }
@@ -115,7 +158,15 @@ impl Function {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_with(spec: Spec) -> Result<Self> {
-        Self::load_by(factory("virtine")?, spec)
+        let on_processors = factory(VCPU).map_err(Error::from);
+        match on_processors.and_then(|factory| Self::load_by(factory, spec.clone())) {
+            // No such factory, no virtual processors, or no image for them.
+            Err(Error::Refused(Refused {
+                why: Why::NotFound | Why::NotSupported | Why::NoImage,
+                ..
+            })) => Self::load_by(factory(VSPACE)?, spec),
+            loaded => loaded,
+        }
     }
 
     /// The same by any factory that speaks the protocol of virtines.
@@ -123,8 +174,10 @@ impl Function {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_by(factory: Factory, spec: Spec) -> Result<Self> {
+        let contract = factory.describe()?;
         let function = Self {
             factory,
+            contract,
             spec,
             idle: sync::mutex(heapless::Vec::new()),
             count: sync::mutex(0),
@@ -132,6 +185,11 @@ impl Function {
         let context = function.context()?;
         function.give(context);
         Ok(function)
+    }
+
+    /// What its contexts are promised.
+    pub const fn contract(&self) -> &Contract {
+        &self.contract
     }
 
     /// Calls it, with no hypercalls.
@@ -178,7 +236,7 @@ impl Function {
     }
 
     /// A context more, started.
-    fn context(&self) -> Result<Ic> {
+    fn context(&self) -> Result<Context> {
         {
             let mut count = self.count.lock();
             if *count == MAX_CONTEXTS {
@@ -193,16 +251,63 @@ impl Function {
         made
     }
 
-    fn make(&self) -> Result<Ic> {
-        let context = self.factory.create(&self.spec)?;
-        context.start()?;
-        Ok(context)
+    fn make(&self) -> Result<Context> {
+        let ic = self.factory.create(&self.spec)?;
+        if self.contract.memory == Memory::SecondStage {
+            return open(ic);
+        }
+        ic.start()?;
+        Ok(Context { ic, door: None })
     }
 
-    fn give(&self, context: Ic) {
+    fn give(&self, context: Context) {
         // There is room for as many as there can be.
         let _ = self.idle.lock().push(context);
     }
+}
+
+/// Starts a context that is called by a connection of its own, and waits until that is there.
+fn open(ic: Ic) -> Result<Context> {
+    let mut bell = BELL.lock();
+    let bell = match *bell {
+        Some(bell) => bell,
+        None => *bell.insert(sync::notification()?),
+    };
+    let (id, inlet) = (ic.id(), Inlet::new()?);
+    let link = ic.connect(bell, DOOR)?;
+    let client = Peer::other_end(link);
+    client.agree(Consent {
+        connect: true,
+        ..Consent::default()
+    })?;
+    let mut told = [0; 16];
+    told[..8].copy_from_slice(&u64::from(link).to_le_bytes());
+    told[8..].copy_from_slice(&u64::from(inlet.number()).to_le_bytes());
+    ic.invoke(&told, &mut [])?;
+    manager()
+        .watch(Subject::Ic(id), (bell.bits() >> NODE_BITS) as u32)
+        .trying(Tried::Start(id))?;
+    ic.start()?;
+    let context = Context {
+        ic,
+        door: Some(inlet),
+    };
+    let mut words = [0; MAX_WORDS];
+    loop {
+        bell.wait();
+        // It may have rung for another one, which had been called and ended. Nothing asks for an answer yet.
+        match ask(&context, Ask::Stop, None, &[], &mut words) {
+            Err(Error::Refused(Refused { why: Why::Gone, .. })) => {}
+            _ => break,
+        }
+        if !matches!(context.ic.stat(), Ok(IcState::Running)) {
+            // It has said why.
+            return Err(refused(Tried::Start(id), Why::BadImage));
+        }
+    }
+    // It has what it needs.
+    client.agree(Consent::default())?;
+    Ok(context)
 }
 
 const fn refused(tried: Tried, why: Why) -> Error {
@@ -211,7 +316,7 @@ const fn refused(tried: Tried, why: Why) -> Error {
 
 /// Asks something of a virtine: the length of the reply, which is in `words`, at least two.
 fn ask(
-    context: &Ic,
+    context: &Context,
     what: Ask,
     first: Option<u64>,
     bytes: &[u8],
@@ -236,16 +341,7 @@ fn ask(
     let length = if len <= SHORT {
         // A short one takes the kernel's fast path; the reply may be as long as it is.
         let message = [words[0], words[1], words[2], words[3]];
-        Port::call(&port, label, message, len).map(|answer| {
-            let length = answer.len.min(MAX_WORDS);
-            words[..SHORT].copy_from_slice(&answer.words);
-            if length > SHORT {
-                sel4::with_ipc_buffer(|buffer| {
-                    words[SHORT..length].copy_from_slice(&buffer.msg_regs()[SHORT..length]);
-                });
-            }
-            length
-        })
+        Port::call(&port, label, message, len).map(|answer| take(&answer, words))
     } else {
         port.exchange(label, words, len)
     };
@@ -271,24 +367,85 @@ fn append(output: &mut Vec<u8>, words: &[u64]) -> Option<()> {
     Some(())
 }
 
-fn call(context: &Ic, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
+/// Calls it with an argument and for a result that travel in registers, if that is what it comes to.
+fn call(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
+    const BYTES: usize = 8 * (SHORT - 2);
+    if argument.len() > BYTES {
+        return call_long(context, argument, grants);
+    }
+    let mut bytes = [0; BYTES];
+    bytes[..argument.len()].copy_from_slice(argument);
+    let [first, second] = halves(&bytes);
+    let what = grants.what(false);
+    let words = [8 + argument.len() as u64, what.word(), first, second];
+    let len = 2 + argument.len().div_ceil(8);
+    let tried = || Tried::Invoke(context.id());
+    let answer = Port::call(&context.endpoint(), HandleOp::Invoke.label(), words, len)
+        .map_err(|why| refused(tried(), why))?;
+    let [count, kind, first, second] = answer.words;
+    let returned = answer.len <= SHORT && kind == Answer::Returned.word();
+    if let (true, Some(count)) = (returned, count.checked_sub(8)) {
+        let mut bytes = [0; BYTES];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..].copy_from_slice(&second.to_le_bytes());
+        let there = 8 * answer.len.saturating_sub(2);
+        let result = bytes.get(..there).and_then(|b| b.get(..count as usize));
+        return result
+            .map(Vec::from)
+            .ok_or_else(|| refused(tried(), Why::Unknown));
+    }
+    let mut words = [0; MAX_WORDS];
+    let length = take(&answer, &mut words);
+    if length < 2 {
+        return Err(refused(tried(), Why::Unknown));
+    }
+    go_on(context, grants, &[], words, length)
+}
+
+fn halves(bytes: &[u8; 16]) -> [u64; 2] {
+    let (words, _) = bytes.as_chunks::<8>();
+    [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]
+}
+
+/// The words of a reply whose first ones came in registers: how many they are.
+fn take(answer: &xos_client::Answer, words: &mut Words) -> usize {
+    let length = answer.len.min(MAX_WORDS);
+    words[..SHORT].copy_from_slice(&answer.words);
+    if length > SHORT {
+        sel4::with_ipc_buffer(|buffer| {
+            words[SHORT..length].copy_from_slice(&buffer.msg_regs()[SHORT..length]);
+        });
+    }
+    length
+}
+
+#[inline(never)]
+fn call_long(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
     if argument.len() as u64 > MAX_BYTES {
         return Err(Error::TooLong);
     }
-    let unknown = || refused(Tried::Invoke(context.id()), Why::Unknown);
     let mut words = [0; MAX_WORDS];
     let long = argument.len() > MAX_PART;
-    let (part, mut rest) = argument.split_at(match long {
+    let (part, rest) = argument.split_at(match long {
         true => MAX_PART - 8,
         false => argument.len(),
     });
-    let what = Ask::Call {
-        granted: grants.granted,
-        limit: grants.limit,
-        long,
-    };
+    let what = grants.what(long);
     let first = long.then_some(argument.len() as u64);
-    let mut length = ask(context, what, first, part, &mut words)?;
+    let length = ask(context, what, first, part, &mut words)?;
+    go_on(context, grants, rest, words, length)
+}
+
+/// Goes on with a call, from its first answer to its last; `rest` is what is left of the argument.
+#[inline(never)]
+fn go_on(
+    context: &Context,
+    grants: Grants<'_>,
+    mut rest: &[u8],
+    mut words: Words,
+    mut length: usize,
+) -> Result<Vec<u8>> {
+    let unknown = || refused(Tried::Invoke(context.id()), Why::Unknown);
     let mut output = Vec::new();
     loop {
         let reply = &words[..length];

@@ -17,7 +17,8 @@
 //! writable and are put back, a page at 512 words, and all further ones are given back to the kernel.
 //!
 //! This library holds the decisions, free of system calls but for [`machine`], which carries them out;
-//! `main.rs` plugs it into a domain. Contexts are address spaces with one thread each (`vspace`).
+//! `main.rs` plugs it into a domain. Contexts are address spaces with one thread each (`vspace`); what is
+//! different where there are virtual processors is in [`vcpu`].
 //!
 //! # Cost
 //! Kernel entries of a call from the pool, of short argument and result, that touches no page for the first
@@ -36,3 +37,4 @@ pub mod memory;
 mod tests;
 #[allow(unsafe_code)]
 pub mod trampoline;
+pub mod vcpu;

@@ -22,23 +22,19 @@ use xos_protocol::manager::{Grow, PAGE};
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::start::strings;
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Name, Result};
-use xos_server::factory::{Factory, Fate, Maker, Member};
+use xos_server::factory::{Factory, Fate, Maker, Member, State};
+use xos_server::{Deferred, Outcome, Reply, Request};
 use xos_vcpu::identity_table;
 
+use crate::loaders::LEAST_MEMORY;
 use crate::plan::{self, At, LARGE, OBJECT_BITS, OVERHEAD, Parts, Step, pieces, steps};
-use crate::start::{KERNEL, MODULE, Start};
+use crate::start::{ASK_TOLD, KERNEL, MODULE, Start, TOLD};
 
 /// Machines at a time.
 pub const MAX_MACHINES: usize = 64;
-/// Bytes that a machine may cost when nobody says: 16 MiB are the guest's.
-pub const DEFAULT_MEMORY: u64 = (16 << 20) + OVERHEAD;
-/// The program that runs a machine.
-pub const MONITOR: &str = "vm-monitor";
 /// ICs and sessions that it pays for: the thread that waits for input, and sessions on console, timer,
 /// thread factory.
 const MONITORS_UNITS: u16 = 8;
-/// Where a name without a `/` is looked for.
-const FOLDER: &str = "boot";
 /// The variable of the environment that names a file with a module, or an initial RAM disk.
 const MODULE_VARIABLE: &str = "initrd=";
 /// The first root slot for machines' nodes: behind their parts nodes.
@@ -46,17 +42,44 @@ const FIRST_NODE: u32 = FIRST_FREE_ROOT + MAX_MACHINES as u32;
 /// Slots of the parts node that a machine takes: the second stage's root, and pieces of untyped memory.
 const SLOTS: u32 = 2 + plan::MAX_PIECES as u32;
 
-/// What machines are promised.
-const CONTRACT: Contract = Contract {
-    memory: Memory::SecondStage,
-    capabilities: Capabilities::Own,
-    names: Names::Own,
-    kernel_interface: KernelInterface::Own,
-    quota: Quota::Own,
-    cpu: Cpu::CreatorsPriority,
-    fault_containment: FaultContainment::Itself,
-    teardown: Teardown::ManagerAlone,
-    channels: Channels::Granted,
+/// A kind of ICs with a virtual processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// What they are promised.
+    pub contract: Contract,
+    /// The program that runs one.
+    pub monitor: &'static str,
+    /// Where an image whose name has no `/` is looked for.
+    pub folder: &'static str,
+    /// Bytes that one may cost when nobody says.
+    pub memory: u64,
+    /// Bytes of the guest's memory at least.
+    pub least: u64,
+    /// Whether a client can tell a monitor something before it is started, by an invocation of [`TOLD`] words.
+    pub tells: bool,
+    /// Says no to a specification that means nothing for this kind.
+    pub check: fn(&Spec<'_>) -> Result<()>,
+}
+
+/// Virtual machines: 16 MiB are the guest's.
+pub const MACHINE: Kind = Kind {
+    contract: Contract {
+        memory: Memory::SecondStage,
+        capabilities: Capabilities::Own,
+        names: Names::Own,
+        kernel_interface: KernelInterface::Own,
+        quota: Quota::Own,
+        cpu: Cpu::CreatorsPriority,
+        fault_containment: FaultContainment::Itself,
+        teardown: Teardown::ManagerAlone,
+        channels: Channels::Granted,
+    },
+    monitor: "vm-monitor",
+    folder: "boot",
+    memory: (16 << 20) + OVERHEAD,
+    least: LEAST_MEMORY,
+    tells: false,
+    check: |_| Ok(()),
 };
 
 /// What makes the programs that are monitors.
@@ -133,10 +156,13 @@ pub struct Machine<I> {
     /// Indices of its files.
     kernel: usize,
     module: Option<usize>,
+    /// What its client said before it was started.
+    told: [u64; TOLD],
 }
 
 /// The vm factory. `F` makes the monitors, `C` the rest.
 pub struct VmFactory<'a, F, C, P = sel4::cap::Endpoint> {
+    kind: Kind,
     programs: F,
     composer: C,
     manager: Manager<P>,
@@ -146,8 +172,9 @@ pub struct VmFactory<'a, F, C, P = sel4::cap::Endpoint> {
 
 impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
     /// A factory without machines and without files.
-    pub const fn new(programs: F, composer: C, manager: Manager<P>) -> Self {
+    pub const fn new(kind: Kind, programs: F, composer: C, manager: Manager<P>) -> Self {
         Self {
+            kind,
             programs,
             composer,
             manager,
@@ -170,7 +197,7 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
         let mut path = String::<MAX_PATH>::new();
         match name.contains('/') {
             true => path.push_str(name).map_err(|_| Error::NoImage)?,
-            false => write!(path, "{FOLDER}/{name}").map_err(|_| Error::NoImage)?,
+            false => write!(path, "{}/{name}", self.kind.folder).map_err(|_| Error::NoImage)?,
         }
         let programs = &mut self.programs;
         self.regions.enter(
@@ -199,26 +226,26 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
         module: Option<usize>,
     ) -> Result<F::Ic> {
         let cost = match spec.memory {
-            0 => DEFAULT_MEMORY,
+            0 => self.kind.memory,
             bytes => bytes,
         };
-        let pieces = pieces(cost).ok_or(Error::OverBudget)?;
+        let pieces = pieces(cost, self.kind.least).ok_or(Error::OverBudget)?;
         let pages: u32 = pieces.iter().sum();
         let start = Start {
             memory: u64::from(pages) * LARGE,
             kernel: self.regions.bytes(kernel),
             module: module.map_or(0, |module| self.regions.bytes(module)),
+            stack: spec.stack.into(),
         };
         let mut program = self.programs.create(
             maker,
             &Spec {
-                image: MONITOR,
+                image: self.kind.monitor,
                 arguments: spec.arguments,
                 environment: &start.environment(),
                 channels: spec.channels,
                 memory: cost,
                 ics: MONITORS_UNITS.max(spec.ics),
-                stack: spec.stack,
                 ..Spec::default()
             },
         )?;
@@ -308,7 +335,7 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
     type Ic = Machine<F::Ic>;
 
     fn describe(&self) -> Contract {
-        CONTRACT
+        self.kind.contract
     }
 
     fn create(&mut self, maker: &mut Maker<'_>, spec: &Spec<'_>) -> Result<Self::Ic> {
@@ -318,6 +345,7 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
             );
             return Err(Error::NotSupported);
         }
+        (self.kind.check)(spec)?;
         let module =
             strings(spec.environment).find_map(|variable| variable.strip_prefix(MODULE_VARIABLE));
         let kernel = self.enter(spec.image)?;
@@ -333,6 +361,7 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
                 program,
                 kernel,
                 module,
+                told: [0; TOLD],
             }),
             Err(error) => {
                 self.leave(kernel, module);
@@ -343,6 +372,43 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
 
     fn start(&mut self, ic: Member<'_, Self::Ic>) -> Result<()> {
         self.programs.start(monitor(ic))
+    }
+
+    /// Words for the monitor, before it is started.
+    fn invoke(
+        &mut self,
+        ic: Member<'_, Self::Ic>,
+        request: Request<'_>,
+        reply: &mut Reply,
+        _deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        if !self.kind.tells {
+            return reply.error(Error::NotSupported);
+        }
+        if ic.state != State::Ready {
+            return reply.error(Error::BadState);
+        }
+        match request.words() {
+            [bytes, told @ ..] if *bytes == 8 * TOLD as u64 && told.len() == TOLD => {
+                ic.data.told.copy_from_slice(told);
+                reply.ok(&[0])
+            }
+            _ => reply.error(Error::Malformed),
+        }
+    }
+
+    /// The monitor asks what its client said.
+    fn asked(
+        &mut self,
+        ic: Member<'_, Self::Ic>,
+        request: Request<'_>,
+        reply: &mut Reply,
+        _deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        match request.label() {
+            ASK_TOLD => reply.ok(&ic.data.told),
+            _ => reply.error(Error::NoSuchOperation),
+        }
     }
 
     fn fault(&mut self, ic: Member<'_, Self::Ic>, fault: &Fault) -> Fate {

@@ -20,19 +20,23 @@
 //! | [`memory`] | its memory, with bounds |
 //! | [`loaders`] | kernels: Multiboot and Linux |
 //! | [`monitor`] | enters the guest and sleeps when it does |
+//! | [`clock`] | time that is cheap |
 //! | [`factory`] | makes a machine in an IC of its own, which runs its own monitor |
+//! | [`domain`] | what the programs of such factories have in common |
 //! | [`plan`] | the steps of that |
 //! | [`start`] | what the monitor is told |
 //! | [`compose`] | carries the steps out |
 //! | `kernel` | the virtual processor, on kernels that have such |
 //!
-//! No system call is made here but in `kernel` and [`compose`], and no time passes: whoever runs a machine says what the time
+//! No system call is made here but in `kernel`, [`domain`] and [`compose`], and no time passes: whoever runs a machine says what the time
 //! is.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod compose;
 pub mod devices;
+pub mod domain;
 pub mod factory;
 pub mod hypercall;
 sel4::sel4_cfg_if! {

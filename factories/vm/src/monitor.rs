@@ -16,7 +16,7 @@ use crate::memory::Memory;
 pub const IDENTITY: u32 = 0xfee0_0000;
 
 /// Pin-based control: the guest is left when the preemption timer has run down.
-const PREEMPTION_TIMER: u64 = 1 << 6;
+pub const PREEMPTION_TIMER: u64 = 1 << 6;
 
 /// A virtual processor that can be entered.
 pub trait Processor: Vmcs {

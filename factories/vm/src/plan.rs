@@ -15,7 +15,6 @@
 
 use heapless::Vec;
 
-use crate::loaders::LEAST_MEMORY;
 use crate::monitor::IDENTITY;
 
 /// Bytes of a large page.
@@ -121,9 +120,9 @@ pub struct Parts {
 }
 
 /// Sizes of the pieces that the guest's memory consists of, in large pages, largest first, when a machine may
-/// cost so many bytes in all. `None` if that is too little for a machine.
+/// cost so many bytes in all. `None` if less than `least` bytes are left for the guest.
 #[must_use]
-pub fn pieces(bytes: u64) -> Option<Vec<u32, MAX_PIECES>> {
+pub fn pieces(bytes: u64, least: u64) -> Option<Vec<u32, MAX_PIECES>> {
     let mut left = (bytes.checked_sub(OVERHEAD)? / LARGE).min(MAX_PAGES.into()) as u32;
     let mut pieces = Vec::new();
     while left != 0 {
@@ -135,7 +134,7 @@ pub fn pieces(bytes: u64) -> Option<Vec<u32, MAX_PIECES>> {
         left -= piece;
     }
     let pages: u32 = pieces.iter().sum();
-    (u64::from(pages) * LARGE >= LEAST_MEMORY).then_some(pieces)
+    (u64::from(pages) * LARGE >= least.max(1)).then_some(pieces)
 }
 
 /// The steps by which a machine is made.
@@ -358,15 +357,17 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_no_machine() {
-        assert_eq!(pieces(0), None);
-        assert_eq!(pieces(OVERHEAD + LEAST_MEMORY - 1), None);
-        assert_eq!(pieces(OVERHEAD + LEAST_MEMORY).unwrap(), [2]);
+        const LEAST: u64 = 2 * LARGE;
+        assert_eq!(pieces(0, 0), None);
+        assert_eq!(pieces(OVERHEAD, 0), None);
+        assert_eq!(pieces(OVERHEAD + LEAST - 1, LEAST), None);
+        assert_eq!(pieces(OVERHEAD + LEAST, LEAST).unwrap(), [2]);
     }
 
     proptest! {
         #[test]
         fn any_size_is_no_more_than_was_allowed_and_can_be_made(bytes in 0u64..1 << 30) {
-            let Some(pieces) = pieces(bytes) else {
+            let Some(pieces) = pieces(bytes, LARGE) else {
                 return Ok(());
             };
             let pages: u32 = pieces.iter().sum();

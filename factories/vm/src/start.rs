@@ -10,6 +10,11 @@ pub const KERNEL: u64 = SHARES.end - (1 << 40);
 /// See [`KERNEL`].
 pub const MODULE: u64 = SHARES.end - (1 << 39);
 
+/// Words that a client can tell a monitor, and the label by which the monitor asks its factory for them.
+pub const TOLD: usize = 2;
+/// See [`TOLD`].
+pub const ASK_TOLD: u64 = 0x260;
+
 /// The environment variable with the numbers of [`Start`].
 pub const VARIABLE: &str = "XOS_VM";
 
@@ -22,6 +27,8 @@ pub struct Start {
     pub kernel: u64,
     /// Its module; 0 for none.
     pub module: u64,
+    /// What was asked for as stack; 0 when nothing was.
+    pub stack: u64,
 }
 
 impl Start {
@@ -33,9 +40,10 @@ impl Start {
             memory,
             kernel,
             module,
+            stack,
         } = self;
-        // Three numbers of at most 20 digits.
-        let _ = write!(text, "{VARIABLE}={memory} {kernel} {module}\0");
+        // Four numbers of at most 20 digits.
+        let _ = write!(text, "{VARIABLE}={memory} {kernel} {module} {stack}\0");
         text
     }
 
@@ -48,6 +56,7 @@ impl Start {
             memory: next()?,
             kernel: next()?,
             module: next()?,
+            stack: next()?,
         };
         numbers.next().is_none().then_some(start)
     }
@@ -60,8 +69,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_read(memory: u64, kernel: u64, module: u64) {
-            let start = Start { memory, kernel, module };
+        fn what_is_told_is_read(memory: u64, kernel: u64, module: u64, stack: u64) {
+            let start = Start { memory, kernel, module, stack };
             let text = start.environment();
             let value = text.strip_prefix("XOS_VM=").unwrap().strip_suffix('\0').unwrap();
             prop_assert_eq!(Start::read(value), Some(start));

@@ -3,9 +3,10 @@
 //!
 //! | program | what it is |
 //! | --- | --- |
-//! | `test-virtines-judge` | a boot domain in the monitor's place: runs the cases, ends what has to end, counts what is left |
+//! | `test-virtines-judge`, `test-virtines-judge-vcpu` | a boot domain in the monitor's place: runs the cases, ends what has to end, counts what is left |
 //! | `test-virtines-app` | a program that calls virtines: a case each time that it runs |
 //! | `test-virtine` | the image of a virtine that does what its caller tells it, the worst included |
+//! | `vcpu/test-virtine` | the same for virtual processors, in C (`vcpu/`) |
 //! | `mutant-virtine` | the virtine factory, broken in the way that its domain's name says |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -50,7 +51,8 @@ deeds! {
     Ask,
     /// A byte: makes hypercalls of that number for ever.
     AskForEver,
-    /// Four words: a system call's number, CPtr, tag and first word. Gives the tag of what comes back.
+    /// Four words: a system call's number, CPtr, tag and first word. Gives the tag of what comes back. On virtual
+    /// processors five: what is said to the monitor.
     SystemCall,
     /// A word: reads a byte there.
     Read,
@@ -64,4 +66,6 @@ deeds! {
     Look,
     /// A word: recurses so deep, on half a page of stack each time.
     Recurse,
+    /// These bytes, as code, from the heap. On virtual processors.
+    Code,
 }

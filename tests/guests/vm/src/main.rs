@@ -211,6 +211,20 @@ fn a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter(_: &mut ()) -> 
     )
 }
 
+fn a_machine_that_is_suspended_and_resumed_goes_on_where_it_was(_: &mut ()) -> Outcome {
+    // It checks for itself that it has done everything once.
+    let machine = start(0, "count 1000000; tick 5; count 1000000; off 9")?;
+    for _ in 0..40 {
+        timer().sleep(Duration::from_millis(7))?;
+        if machine.handle.suspend().is_err() {
+            break;
+        }
+        timer().sleep(Duration::from_millis(3))?;
+        machine.handle.resume()?;
+    }
+    check_eq!(machine.handle.wait()?, ExitStatus::Code(9))
+}
+
 /// ICs when there is no machine: the boot domains.
 const BOOT_DOMAINS: u64 = 6;
 

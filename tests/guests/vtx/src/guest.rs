@@ -34,9 +34,16 @@ global_asm!(
     "vmcall",
     "guest_get_cr2: mov eax, cr2",
     "vmcall",
+    "guest_once: inc dword ptr [{data}]",
+    "xor eax, eax",
+    "2: inc eax",
+    "cmp eax, ecx",
+    "jne 2b",
+    "vmcall",
     "guest_end:",
     ".code64",
     ".popsection",
+    data = const DATA,
 );
 
 unsafe extern "C" {
@@ -47,6 +54,7 @@ unsafe extern "C" {
     static guest_spin: u8;
     static guest_set_cr2: u8;
     static guest_get_cr2: u8;
+    static guest_once: u8;
 }
 
 /// The pieces of code.
@@ -62,6 +70,8 @@ pub enum Piece {
     SetCr2,
     /// EAX = CR2.
     GetCr2,
+    /// The word at [`DATA`] + 1, once; then EAX counts from 0 to ECX.
+    Once,
 }
 
 impl Piece {
@@ -73,6 +83,7 @@ impl Piece {
             Self::Spin => &raw const guest_spin,
             Self::SetCr2 => &raw const guest_set_cr2,
             Self::GetCr2 => &raw const guest_get_cr2,
+            Self::Once => &raw const guest_once,
         };
         (label as usize - &raw const guest_begin as usize + CODE) as u64
     }

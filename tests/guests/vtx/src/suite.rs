@@ -382,6 +382,64 @@ fn a_signal_takes_a_thread_out_of_its_guest(machine: &mut Machine<'_>) -> Outcom
     Ok(())
 }
 
+/// Enters its guest, and again wherever it was left for a signal, until it calls: how often that was, why it was
+/// left at last, and with what in EAX.
+extern "C" fn persistent(answers: u64) -> ! {
+    let mut entry = VmEntry {
+        ip: Piece::Once.address(),
+        controls: primary::ALWAYS.into(),
+        interruption: 0,
+    };
+    let mut signals = 0;
+    let fault = loop {
+        let (left, exit) = with_ipc_buffer_mut(|ipc_buffer| vm_enter(ipc_buffer, &entry));
+        match exit {
+            VmExit::Fault(fault) => break fault,
+            VmExit::Notification(badge) => signals += 1 + (badge << 32),
+        }
+        entry = left;
+    };
+    let answer = [signals, fault.reason.into(), fault.registers.eax];
+    cap::Endpoint::from_bits(answers).send_with_mrs(words(3), answer);
+    loop {
+        sel4::r#yield();
+    }
+}
+
+fn a_guest_that_is_suspended_goes_on_where_it_was(machine: &mut Machine<'_>) -> Outcome {
+    /// Some twenty time slices of this simulator's.
+    const COUNT: u64 = 5_000_000;
+    /// How often it is suspended.
+    const TIMES: u64 = 5;
+    let arena = arena(machine, ARENA)?;
+    let root = space(machine, arena)?;
+    data(machine, arena, root)?;
+    let vcpu = processor(machine, arena)?;
+    interruptible(vcpu)?;
+    vcpu.vcpu_write_registers(&sel4::VCpuContext {
+        ecx: COUNT,
+        ..sel4::VCpuContext::default()
+    })?;
+    let answers = machine.make::<cap_type::Endpoint>()?;
+    let thread = machine.start(cap::Endpoint::from_bits(0), persistent, answers.bits())?;
+    vcpu.vcpu_set_tcb(thread)?;
+    thread.tcb_set_ept_root(root)?;
+    for _ in 0..TIMES {
+        step_aside();
+        thread.tcb_suspend()?;
+        thread.tcb_resume()?;
+    }
+    let message = answers.recv_with_mrs(());
+    check_eq!(message.msg[..3], [TIMES, VMCALL.into(), COUNT])?;
+    thread.tcb_suspend()?;
+    // It has begun once.
+    vcpu.vcpu_set_tcb(slot::TCB.cap())?;
+    slot::TCB.cap().tcb_set_ept_root(root)?;
+    check_eq!(run_piece(vcpu, Piece::Read, DATA as u64, 0)?.registers.ebx, 1)?;
+    at(arena).revoke()?;
+    Ok(())
+}
+
 fn cycles() -> u64 {
     // SAFETY: every processor with VT-x has it, and this kernel leaves it to everyone.
     unsafe { core::arch::x86_64::_rdtsc() }

@@ -5,15 +5,19 @@
 
 extern crate alloc;
 
+mod costs;
+
 use alloc::vec::Vec;
 
+use costs::{costs, nothing};
 use test_virtines::{Deed, IMAGE, TRACE};
+use xos::protocol::contract::{KernelInterface, Memory};
 use xos::protocol::factory::SelfOp;
 use xos::protocol::ic::FaultKind;
 use xos::protocol::manager::PAGE;
 use xos::protocol::slots::{ic, leaf};
 use xos::protocol::virtine::{
-    BUFFER, HEAP, HEAP_END, Hypercall, MAX_PART, PLAN, SAVED, STACK_END, TRAMPOLINE,
+    BUFFER, HEAP, HEAP_END, Hypercall, MAX_PART, PLAN, SAVED, STACK_END, TRAMPOLINE, VCPU,
 };
 use xos::protocol::{Error as Why, Fault};
 use xos::virtine::{Error, Function, Grants};
@@ -45,8 +49,8 @@ fn main() -> i32 {
     }
     let outcome = cases!(case, factory;
         results, lengths, prepared, faults, endless, bomb, stack, heap, granted, not_granted, given_up,
-        cptrs, addresses, nonsense, forged, images, requests, turns, threads, suspended, wait, wait_killed,
-        many, again,
+        cptrs, instructions, code, contract, addresses, nonsense, forged, images, requests, turns, threads,
+        suspended, wait, wait_killed, many, again, nothing, costs,
     );
     match outcome {
         Ok(()) => 0,
@@ -57,8 +61,15 @@ fn main() -> i32 {
     }
 }
 
+/// Whether the factory's virtines run on virtual processors.
+fn on_processors(factory: &str) -> bool {
+    factory == VCPU
+}
+
 fn load(factory: &str) -> Outcome<Function> {
-    load_with(factory, Spec::image(IMAGE).memory(MiB(4)))
+    // Of those on virtual processors, 2 MiB are the monitor's.
+    let memory = if on_processors(factory) { 6 } else { 4 };
+    load_with(factory, Spec::image(IMAGE).memory(MiB(memory)))
 }
 
 fn load_with(factory: &str, spec: Spec) -> Outcome<Function> {
@@ -318,9 +329,183 @@ fn cptrs(factory: &str) -> Outcome {
     works(&function)
 }
 
+fn contract(factory: &str) -> Outcome {
+    let function = load(factory)?;
+    let contract = function.contract();
+    check_eq!(
+        (contract.memory, contract.kernel_interface),
+        (Memory::SecondStage, KernelInterface::Hypercalls)
+    )?;
+    // They are taken without asking where there is an image for them.
+    let function = Function::load(IMAGE)?;
+    check_eq!(function.contract().memory, Memory::SecondStage)?;
+    works(&function)?;
+    let function = Function::load("parse-http")?;
+    check_eq!(function.contract().memory, Memory::Private)
+}
+
+/// 32-bit code, and the exception that it comes to; 255 for none.
+const INSTRUCTIONS: &[(&[u8], u8)] = &[
+    // Of the kernel alone: HLT, CLI, STI, INVD, WBINVD, CLTS, LMSW AX, RDMSR, WRMSR, RDPMC.
+    (b"\xf4", 13),
+    (b"\xfa", 13),
+    (b"\xfb", 13),
+    (b"\x0f\x08", 13),
+    (b"\x0f\x09", 13),
+    (b"\x0f\x06", 13),
+    (b"\x0f\x01\xf0", 13),
+    (b"\x0f\x32", 13),
+    (b"\x0f\x30", 13),
+    (b"\x0f\x33", 13),
+    // Control and debug registers, read and written: CR0, CR2, CR3, CR4, DR0, DR7.
+    (b"\x0f\x20\xc0", 13),
+    (b"\x0f\x22\xc0", 13),
+    (b"\x0f\x20\xd0", 13),
+    (b"\x0f\x22\xd0", 13),
+    (b"\x0f\x20\xd8", 13),
+    (b"\x0f\x22\xd8", 13),
+    (b"\x0f\x20\xe0", 13),
+    (b"\x0f\x22\xe0", 13),
+    (b"\x0f\x21\xc0", 13),
+    (b"\x0f\x23\xc0", 13),
+    (b"\x0f\x21\xf8", 13),
+    (b"\x0f\x23\xf8", 13),
+    // Descriptor tables: LGDT, LIDT, LLDT, LTR; INVLPG.
+    (b"\x0f\x01\x15\x00\x20\x40\x00", 13),
+    (b"\x0f\x01\x1d\x00\x20\x40\x00", 13),
+    (b"\x31\xc0\x0f\x00\xd0", 13),
+    (b"\x31\xc0\x0f\x00\xd8", 13),
+    (b"\x0f\x01\x38", 13),
+    // Ports: IN, OUT, INS, OUTS.
+    (b"\xe4\x60", 13),
+    (b"\xe6\x80", 13),
+    (b"\xec", 13),
+    (b"\xef", 13),
+    (b"\x6c", 13),
+    (b"\x6e", 13),
+    // Interrupts of the program's own, and the way back from one, from a system call, and to a kernel's code.
+    (b"\xcd\x00", 13),
+    (b"\xcd\x20", 13),
+    (b"\xcd\xff", 13),
+    (b"\xf1", 1),
+    (b"\xcc", 3),
+    (b"\x0f\x35", 13),
+    (b"\x6a\x08\x68\x00\x00\x40\x00\xcb", 13),
+    (b"\x9a\x00\x00\x40\x00\x08\x00", 13),
+    // Segments of a kernel: SS, DS; and beyond the table.
+    (b"\xb8\x10\x00\x00\x00\x8e\xd0", 13),
+    (b"\xb8\x10\x00\x00\x00\x8e\xd8", 13),
+    (b"\xb8\x2b\x00\x00\x00\x8e\xc0", 13),
+    // None: UD2, SYSCALL, SYSRET, XGETBV, MONITOR, MWAIT, VMREAD, VMLAUNCH, VMRESUME, VMXOFF, INVEPT.
+    (b"\x0f\x0b", 6),
+    (b"\x0f\x05", 6),
+    (b"\x0f\x07", 6),
+    (b"\x0f\x01\xd0", 6),
+    (b"\x0f\x01\xc8", 6),
+    (b"\x0f\x01\xc9", 6),
+    (b"\x0f\x78\xc0", 6),
+    (b"\x0f\x01\xc2", 6),
+    (b"\x0f\x01\xc3", 6),
+    (b"\x0f\x01\xc4", 6),
+    (b"\x66\x0f\x38\x80\x00", 6),
+    // A step at a time, by the trap flag: PUSH 0x102, POPF, NOP.
+    (b"\x68\x02\x01\x00\x00\x9d\x90\x90", 1),
+    // What anybody may: CPUID, RDTSC, SMSW, SGDT, PAUSE, LAR, FNINIT.
+    (b"\x53\x31\xc0\x0f\xa2\x5b", 255),
+    (b"\x53\xb8\xff\xff\xff\xff\x0f\xa2\x5b", 255),
+    (b"\x0f\x31", 255),
+    (b"\x0f\x01\xe0", 255),
+    (b"\x83\xec\x08\x0f\x01\x04\x24\x83\xc4\x08", 255),
+    (b"\xf3\x90", 255),
+    (b"\xb8\x08\x00\x00\x00\x0f\x02\xc0", 255),
+    (b"\xdb\xe3", 255),
+];
+
+fn instructions(factory: &str) -> Outcome {
+    let function = load(factory)?;
+    for (code, vector) in INSTRUCTIONS {
+        let outcome = function.invoke(&argument(Deed::Code, code));
+        let expected = match (&outcome, vector) {
+            (Ok(out), 255) => out == b"executed",
+            (
+                Err(Error::Crashed(ExitStatus::Fault(Fault {
+                    kind: FaultKind::Exception(number),
+                    ..
+                }))),
+                vector,
+            ) => number == vector,
+            _ => false,
+        };
+        check!(expected, "{code:x?}: {outcome:?}")?;
+        works(&function)?;
+    }
+    // The monitor is called where the trampoline does, and nowhere else.
+    let outcome = function.invoke(&argument(Deed::Code, b"\x0f\x01\xc1"));
+    check_eq!(outcome, Err(Error::Nonsense))?;
+    works(&function)?;
+    // Code that is anything at all.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..300 {
+        let code: Vec<u8> = (0..16)
+            .map(|_| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random as u8
+            })
+            .collect();
+        let _ = function.invoke_for(&argument(Deed::Code, &code), SHORT);
+    }
+    works(&function)
+}
+
+fn code(factory: &str) -> Outcome {
+    let function = load(factory)?;
+    for _ in 0..3 {
+        // UD2 at the end, of which both bytes are overwritten by NOP: CALL the next; POP EAX; MOV byte [EAX + n].
+        let code = b"\xe8\x00\x00\x00\x00\x58\xc6\x40\x09\x90\xc6\x40\x0a\x90\x0f\x0b";
+        check_eq!(function.invoke(&argument(Deed::Code, code))?, b"executed")?;
+        works(&function)?;
+    }
+    // The image's own code cannot be changed.
+    let outcome = function.invoke(&words(Deed::Write, &[0x10_0000]));
+    check!(
+        matches!(
+            outcome,
+            Err(Error::Crashed(ExitStatus::Fault(Fault {
+                kind: FaultKind::Write(0x10_0000),
+                ..
+            })))
+        ),
+        "{outcome:?}"
+    )?;
+    works(&function)
+}
+
+/// Where nothing of a virtine's is, on a virtual processor: what lies around, what the trampoline has, its
+/// tables, and the ends of memory.
+const NOT_ON_PROCESSORS: &[u64] = &[
+    0,
+    1,
+    0x1000,
+    0xf_f000,
+    0x3f_f000,
+    0x40_0000,
+    0x40_0c00,
+    0x40_1000,
+    0x40_3000,
+    0x76_0000,
+    0x80_0000,
+    0xff_f000,
+    0x200_0000,
+    0x8000_0000,
+    0xfee0_0000,
+    0xffff_f000,
+];
+
 fn addresses(factory: &str) -> Outcome {
     let function = load(factory)?;
-    let landmarks = [
+    let landmarks = &[
         0,
         1,
         0x1000,
@@ -336,7 +521,11 @@ fn addresses(factory: &str) -> Outcome {
         0x7000_0000_0000,
         0x7fff_ffff_f000,
     ];
-    for address in landmarks {
+    let landmarks: &[u64] = match on_processors(factory) {
+        true => NOT_ON_PROCESSORS,
+        false => landmarks,
+    };
+    for &address in landmarks {
         for deed in [Deed::Read, Deed::Write, Deed::Execute] {
             let outcome = function.invoke(&words(deed, &[address]));
             let crashed = matches!(
@@ -352,9 +541,13 @@ fn addresses(factory: &str) -> Outcome {
             check!(crashed, "{deed:?} at {address:x}: {outcome:?}")?;
         }
     }
-    // What it has but may not write: code, constants, the plan, the trampoline, what pages are put back to.
-    let own = [0x20_0000, 0x20_1000, PLAN, TRAMPOLINE, HEAP + SAVED];
-    for address in own {
+    // What it has but may not write: code, constants, the plan, the trampoline, what pages are put back to. Or
+    // code and the argument.
+    let own: &[u64] = match on_processors(factory) {
+        true => &[0x10_0000, 0x40_2000],
+        false => &[0x20_0000, 0x20_1000, PLAN, TRAMPOLINE, HEAP + SAVED],
+    };
+    for &address in own {
         check!(
             function.invoke(&words(Deed::Read, &[address])).is_ok(),
             "{address:x} cannot be read"
@@ -369,8 +562,60 @@ fn addresses(factory: &str) -> Outcome {
     works(&function)
 }
 
+/// What an image can say to its monitor: what, a number, an address, bytes, and an address for the answer.
+fn nonsense_on_processors(function: &Function) -> Outcome {
+    const HEAP: u64 = 0x101_0000;
+    for (what, expected) in [
+        // Nothing, that it is ready, and what there is not.
+        ([0, 0, 0, 0, 0], Error::Nonsense),
+        ([3, 0x10_0000, 0, 0, 0], Error::Nonsense),
+        ([4, 0, 0, 0, 0], Error::Nonsense),
+        ([0xffff_ffff, 0, 0, 0, 0], Error::Nonsense),
+        // Results that are too long, or not its own, or not there.
+        ([1, 0, HEAP, 945, 0], Error::Nonsense),
+        ([1, 0, HEAP, 0xffff_ffff, 0], Error::Nonsense),
+        ([1, 0, 0, 1, 0], Error::Nonsense),
+        ([1, 0, 0x40_0000, 8, 0], Error::Nonsense),
+        ([1, 0, 0x40_1000, 8, 0], Error::Nonsense),
+        ([1, 0, 0x80_0000, 8, 0], Error::Nonsense),
+        ([1, 0, 0xffff_fffc, 8, 0], Error::Nonsense),
+        ([1, 0, 0xfee0_0000, 8, 0], Error::Nonsense),
+        // Hypercalls likewise.
+        ([2, 5, HEAP, 945, HEAP], Error::Nonsense),
+        ([2, 5, 0x40_1000, 1, HEAP], Error::Nonsense),
+        ([2, 6, HEAP, 1, HEAP], Error::NotGranted(6)),
+        ([2, 0xffff_ff05, HEAP, 1, HEAP], Error::NotGranted(255)),
+        // Answers where they cannot be: code, the argument, the trampoline, the end of all addresses.
+        ([2, 5, HEAP, 1, 0x10_0000], Error::Nonsense),
+        ([2, 5, HEAP, 1, 0x40_2000], Error::Nonsense),
+        ([2, 5, HEAP, 1, 0x40_1000], Error::Nonsense),
+        ([2, 5, HEAP, 1, 0x7f_fffc], Error::Nonsense),
+        ([2, 5, HEAP, 1, 0xffff_fffc], Error::Nonsense),
+    ] {
+        let mut answer = |_: u8, _: &[u8]| Some(alloc::vec![7; 100]);
+        let outcome = function.invoke_with(
+            &words(Deed::SystemCall, &what),
+            Grants::new(&[5], &mut answer),
+        );
+        check!(outcome == Err(expected), "{what:x?}: {outcome:?}")?;
+        works(function)?;
+    }
+    // Of memory that was never touched there are zeros, and answers arrive there.
+    let out = function.invoke(&words(Deed::SystemCall, &[1, 0, HEAP, 16, 0]))?;
+    check_eq!(out, [0; 16])?;
+    let mut answer = |_: u8, bytes: &[u8]| Some(bytes.to_vec());
+    let grants = Grants::new(&[5], &mut answer);
+    let ask = [2, 5, HEAP, 900, HEAP + PAGE - 100];
+    let out = function.invoke_with(&words(Deed::SystemCall, &ask), grants)?;
+    check_eq!(out, 900u64.to_le_bytes())?;
+    works(function)
+}
+
 fn nonsense(factory: &str) -> Outcome {
     let function = load(factory)?;
+    if on_processors(factory) {
+        return nonsense_on_processors(&function);
+    }
     let itself = leaf(ic::ITSELF);
     let labels = [
         0,
@@ -494,12 +739,19 @@ fn images(factory: &str) -> Outcome {
     refused(Spec::image("etc/text"), Why::BadImage)?;
     refused(Spec::image("etc/empty"), Why::BadImage)?;
     refused(Spec::image("etc/truncated"), Why::BadImage)?;
+    if on_processors(factory) {
+        refused(Spec::image("bin/hello"), Why::BadImage)?;
+    }
     refused(Spec::image("no-such-image"), Why::NoImage)?;
     refused(Spec::image(IMAGE).arg("x"), Why::Malformed)?;
     refused(Spec::image(IMAGE).composes(), Why::Malformed)?;
     refused(Spec::image(IMAGE).stack(MiB(1)), Why::Malformed)?;
     refused(Spec::image(IMAGE).memory(KiB(8)), Why::OverBudget)?;
     refused(Spec::image(IMAGE).memory(MiB(1 << 30)), Why::OverBudget)?;
+    if on_processors(factory) {
+        // Programs are not among its images.
+        return refused(Spec::image("hello"), Why::NoImage);
+    }
     // A program that is no virtine is made like one, and the first call says that it is none.
     let program = load_with(factory, Spec::image("hello"))?;
     for _ in 0..2 {
