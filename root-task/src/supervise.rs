@@ -156,6 +156,18 @@ enum State {
 struct Entry {
     state: State,
     history: History,
+    landings: Landings,
+}
+
+/// Times that a domain may go on elsewhere after a fault ([`xos_runtime::guarded`]), in a second: each takes time of
+/// ours, which is nobody's.
+pub const LANDINGS: u32 = 100;
+
+/// How often a domain went on elsewhere after a fault lately.
+#[derive(Clone, Debug, Default)]
+struct Landings {
+    since: u64,
+    count: u32,
 }
 
 /// The exit code when the manager crashed.
@@ -178,6 +190,7 @@ impl Supervisor {
         let entry = Entry {
             state: State::Running,
             history: History::default(),
+            landings: Landings::default(),
         };
         Self {
             domains: alloc::vec![entry; count],
@@ -207,6 +220,26 @@ impl Supervisor {
                 _ => actions([Action::Reply(Err(Error::Malformed))]),
             },
             Event::Refused(error) => actions([Action::Reply(Err(error))]),
+        }
+    }
+
+    /// Whether a domain that faulted at time `now`, in ticks, and wants to go on elsewhere, may. Otherwise its fault
+    /// is one like any other.
+    pub fn may_land(&mut self, domain: usize, now: u64) -> bool {
+        let second = self.second;
+        match self.domains.get_mut(domain) {
+            Some(entry) if entry.state == State::Running => {
+                let landings = &mut entry.landings;
+                if now.saturating_sub(landings.since) >= second {
+                    *landings = Landings {
+                        since: now,
+                        count: 0,
+                    };
+                }
+                landings.count += 1;
+                landings.count <= LANDINGS
+            }
+            _ => false,
         }
     }
 
@@ -388,6 +421,21 @@ mod tests {
             assert!(until >= second << n && until < (second << n) + second);
             assert_eq!(pair[1], Start::Program);
         }
+    }
+
+    #[test]
+    fn a_domain_goes_on_elsewhere_so_often_in_a_second_and_only_while_it_runs() {
+        let mut supervisor = with_manager();
+        for now in [0, 1000, 2500] {
+            for _ in 0..LANDINGS {
+                assert!(supervisor.may_land(DOMAIN, now));
+            }
+            assert!(!supervisor.may_land(DOMAIN, now + 999));
+            assert!(supervisor.may_land(DOMAIN + 1, now));
+        }
+        assert!(!supervisor.may_land(4, 9000));
+        supervisor.handle(FAULT, 9000);
+        assert!(!supervisor.may_land(DOMAIN, 9000));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `guest.ld`, [`flags`] | the memory image of a program and the flags that make one |
 //! | [`entrypoint!`], [`stack`] | `_start`, with or without a stack of the program's own |
 //! | [`mem`] | `memcpy` and its family |
+//! | [`guarded`] | copies from and to memory that can be taken away meanwhile |
 //! | [`heap!`], [`mod@heap`] | a `#[global_allocator]` in static memory |
 //! | [`panicking`], [`abort!`] | the panic handler, hooks, abort |
 //! | [`panic_report`] | how the supervisor learns why a program ended |
@@ -28,6 +29,7 @@
 
 mod entry;
 pub mod flags;
+pub mod guarded;
 pub mod heap;
 pub mod mem;
 pub mod panic_report;

@@ -2,7 +2,8 @@
 //! A program step by step: each of its entries into the kernel can be its last, or somebody else's.
 //!
 //! Between two entries into the kernel nobody sees anything of a program, so that whatever happens to it
-//! anywhere between the same two is the same. Who wants to know that nothing goes wrong, at whatever
+//! anywhere between the same two is the same. (Where it has memory of somebody else's meanwhile it says so:
+//! [`pause`].) Who wants to know that nothing goes wrong, at whatever
 //! moment a program or somebody it deals with dies, has to try these moments only, and can try all.
 //!
 //! With the feature `steps` each system call is preceded by a look at a page, [`Steps`], which whoever
@@ -46,6 +47,14 @@ pub const STRIKE: u64 = 3;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.patched")]
 pub static sel4_steps: AtomicU64 = AtomicU64::new(0);
+
+/// A step that is none of the kernel's: for a moment at which a program has something that others can take from it,
+/// between two entries into the kernel. Without the feature it is nothing.
+#[inline]
+pub fn pause() {
+    #[cfg(feature = "steps")]
+    step();
+}
 
 /// A step: called before each entry into the kernel.
 #[cfg(feature = "steps")]

@@ -8,6 +8,7 @@ use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, UserContext, VmAttributes, cap,
 };
+use xos_runtime::guarded::{self, TakenAway};
 use xos_server::client::Console;
 use xos_server::protocol::Subject;
 use xos_server::protocol::console::{LOG, LOG_LINE, write_log};
@@ -80,7 +81,8 @@ impl Machine {
     }
 
     /// Calls `f` with the address at which a frame's page lies meanwhile, readable and writable: the first
-    /// or the second of the window.
+    /// or the second of the window. Whoever pays for the frame may be destroyed at any moment, and the page is gone
+    /// then: `f` copies as one who knows that ([`guarded`]).
     fn with_frame<R>(
         &mut self,
         frame: cap::Granule,
@@ -91,6 +93,7 @@ impl Machine {
         frame
             .frame_map(VSPACE, at, CapRights::read_write(), VmAttributes::DEFAULT)
             .map_err(refusal)?;
+        sel4::sys::steps::pause();
         let result = f(self, at as *mut u8);
         frame.frame_unmap().map_err(refusal)?;
         Ok(result)
@@ -146,6 +149,10 @@ fn refusal(error: Error) -> Refusal {
         Error::FailedLookup => Refusal::Missing,
         _ => Refusal::Other,
     }
+}
+
+fn taken_away(_: TakenAway) -> Refusal {
+    Refusal::Other
 }
 
 fn blueprint(object: Object) -> ObjectBlueprint {
@@ -251,28 +258,34 @@ impl Kernel for Machine {
         in_page(offset, bytes.len())?;
         let frame = node(frame.node).cap(frame.index);
         self.with_frame(frame, 0, |_, page| {
-            // SAFETY: the frame is mapped there alone, writable, and the range was checked.
-            unsafe { page.add(offset).copy_from(bytes.as_ptr(), bytes.len()) }
-        })
+            // SAFETY: the frame is mapped there alone, writable, and the range was checked; if it is not there any
+            // more, nothing is written.
+            unsafe { guarded::copy(page.add(offset), bytes.as_ptr(), bytes.len()) }
+        })?
+        .map_err(taken_away)
     }
 
     fn read(&mut self, frame: At, offset: usize, bytes: &mut [u8]) -> Outcome {
         in_page(offset, bytes.len())?;
         self.with_mapped(frame, |_, page| {
             // SAFETY: the frame is mapped there, readable, and the range was checked. Whoever else maps it
-            // may change it meanwhile: the bytes are worth no trust, and are copied once.
-            unsafe { page.add(offset).copy_to(bytes.as_mut_ptr(), bytes.len()) }
-        })
+            // may change it meanwhile: the bytes are worth no trust, and are copied once. If it is not there any
+            // more, nothing is read.
+            unsafe { guarded::copy(bytes.as_mut_ptr(), page.add(offset), bytes.len()) }
+        })?
+        .map_err(taken_away)
     }
 
     fn copy_frame(&mut self, from: At, to: At) -> Outcome {
         let to = node(to.node).cap(to.index);
         self.with_mapped(from, |machine, from| {
             machine.with_frame(to, 0, |_, to| {
-                // SAFETY: both frames are mapped there, at different pages, one readable and one writable.
-                unsafe { to.copy_from_nonoverlapping(from, PAGE as usize) }
+                // SAFETY: both frames are mapped there, at different pages, one readable and one writable; if one is
+                // not there any more, nothing more is copied.
+                unsafe { guarded::copy(to, from, PAGE as usize) }
             })
-        })?
+        })??
+        .map_err(taken_away)
     }
 
     fn configure(&mut self, place: u32, execution: &Execution) -> Outcome {

@@ -9,6 +9,7 @@ use xos_root_task::cspace::REPLIES_RADIX;
 use xos_root_task::report::{Crash, Decision, Logged};
 use xos_root_task::restart::Verdict;
 use xos_root_task::supervise::{Action, Event, Start, Supervisor};
+use xos_runtime::guarded;
 use xos_runtime::panic_report::{self, PanicReport};
 
 use super::build::{Builder, tcb_of};
@@ -33,10 +34,33 @@ impl Watch<'_> {
             });
             let word = if info.length() > 0 { word } else { 0 };
             let event = Event::of(badge, info.label(), word);
+            if let (Event::Fault { domain }, Some(KernelFault::VmFault(_))) = (event, &fault)
+                && self.lands(domain)
+            {
+                continue;
+            }
             for action in self.supervisor.handle(event, kernel::now()) {
                 self.act(action, fault.as_ref());
             }
         }
+    }
+
+    /// Has a domain go on elsewhere after a fault that it was prepared for: memory of somebody else's was taken away
+    /// while it copied.
+    fn lands(&mut self, domain: usize) -> bool {
+        let Some(tcb) = self.builder.plan.domains.get(domain).map(tcb_of) else {
+            return false;
+        };
+        let Ok(mut registers) = tcb.tcb_read_all_registers(false) else {
+            return false;
+        };
+        let raw = registers.inner_mut();
+        let Some(landing) = guarded::landing(raw.r8, raw.r9) else {
+            return false;
+        };
+        raw.rip = landing;
+        self.supervisor.may_land(domain, kernel::now())
+            && tcb.tcb_write_all_registers(true, &mut registers).is_ok()
     }
 
     fn act(&mut self, action: Action, fault: Option<&KernelFault>) {

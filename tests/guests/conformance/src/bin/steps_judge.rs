@@ -169,6 +169,9 @@ fn at_each_step(
             )?;
             // The new one has loaded what the old one had.
             run_whole(judge)?;
+        } else {
+            let now = judge.server(server)?;
+            check!(now == factory, "at step {step} its server died as well")?;
         }
         if let Err(failure) = judge.all_is_back(before) {
             return check!(false, "after step {step}: {}", failure.reason());
