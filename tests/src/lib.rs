@@ -515,7 +515,7 @@ pub const EXECUTED: &[Executed] = &[
 
 /// The same on the kernel with virtual processors, in a simulator that has VT-x: slow, so few.
 pub const VTX_EXECUTED: &[Executed] = &[Executed {
-    name: "exec::a_virtual_machine_runs_in_the_system_that_users_boot",
+    name: "vm::a_virtual_machine_runs_in_the_system_that_users_boot",
     line: "run vm guest say hello from a guest",
     addition: None,
     output: "guest: up, with 16384 KiB of memory\nhello from a guest\n",

@@ -6,8 +6,9 @@
 //! from one run to the next.
 //!
 //! ```text
-//! hello [--thread] [--list] [--exit CODE] [--] [WORD...]
+//! hello [--stand] [--thread] [--list] [--exit CODE] [--] [WORD...]
 //!
+//!   --stand       stands first, for good: its clones go on
 //!   --thread      a thread does the work, and the main thread waits for it
 //!   --list        each word on a line of its own, in quotes
 //!   --exit CODE   ends with this code
@@ -18,7 +19,7 @@
 use core::fmt;
 
 /// How it is used.
-pub const USAGE: &str = "usage: hello [--thread] [--list] [--exit CODE] [--] [WORD...]";
+pub const USAGE: &str = "usage: hello [--stand] [--thread] [--list] [--exit CODE] [--] [WORD...]";
 /// What a program ends with that was used wrongly.
 pub const WRONG_USAGE: i32 = 2;
 
@@ -39,6 +40,8 @@ pub enum Misuse<'a> {
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Greeting<W> {
+    /// Whether clones do it.
+    pub stand: bool,
     /// Whether a thread does it.
     pub thread: bool,
     /// What the program ends with.
@@ -55,6 +58,7 @@ impl<'a, W: Iterator<Item = &'a str> + Clone> Greeting<W> {
     /// The first one that makes no sense.
     pub fn new(mut arguments: W) -> Result<Self, Misuse<'a>> {
         let mut greeting = Self {
+            stand: false,
             thread: false,
             code: 0,
             list: false,
@@ -62,6 +66,7 @@ impl<'a, W: Iterator<Item = &'a str> + Clone> Greeting<W> {
         };
         while let Some(argument) = arguments.next() {
             match argument {
+                "--stand" => greeting.stand = true,
                 "--thread" => greeting.thread = true,
                 "--list" => greeting.list = true,
                 "--exit" => {

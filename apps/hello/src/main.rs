@@ -35,6 +35,12 @@ fn main() -> i32 {
             return WRONG_USAGE;
         }
     };
+    if greeting.stand
+        && let Err(error) = xos::stand()
+    {
+        eprintln!("hello: {error}");
+        return 1;
+    }
     if !greeting.thread {
         return say(&greeting);
     }

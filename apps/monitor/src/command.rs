@@ -34,6 +34,15 @@ pub enum Command {
     },
     /// Ends an IC.
     Kill(u64),
+    /// Freezes a program in the background, for good.
+    Snapshot(u64),
+    /// Starts a clone of one that was frozen.
+    Clone {
+        /// Of which.
+        of: u64,
+        /// Whether the prompt comes back at once.
+        background: bool,
+    },
     /// Who has to do with whom, in the DOT language; or, of two ICs, what they have in common, in words.
     Graph(Option<(u64, u64)>),
     /// Ends what two ICs have in common.
@@ -70,6 +79,14 @@ pub const HELP: &[(&str, &str)] = &[
         "runs a program; Ctrl-C ends it, & puts it into the background",
     ),
     ("kill ID", "ends an isolation context and all it pays for"),
+    (
+        "snapshot ID",
+        "freezes a program in the background, for good",
+    ),
+    (
+        "clone ID [&]",
+        "runs a clone of one that was frozen, from where it stands",
+    ),
     (container::RUN, "runs a container; -d: in the background"),
     (container::OTHERS, "what there is, as docker has it"),
     (
@@ -278,6 +295,11 @@ impl Command {
             ("list", []) => Self::List,
             ("stat", [id]) => Self::Stat(number(id)?),
             ("kill", [id]) => Self::Kill(number(id)?),
+            ("snapshot", [id]) => Self::Snapshot(number(id)?),
+            ("clone", [id]) => {
+                let of = number(id)?;
+                return Ok(Self::Clone { of, background });
+            }
             ("graph", []) => Self::Graph(None),
             ("graph", [one, other]) => Self::Graph(Some((number(one)?, number(other)?))),
             ("revoke", [one, other]) => Self::Revoke(number(one)?, number(other)?),
@@ -304,7 +326,7 @@ impl Command {
             }
         };
         if background {
-            return Err(CommandError::Usage("only `run` takes &"));
+            return Err(CommandError::Usage("only `run` and `clone` take &"));
         }
         Ok(command)
     }
@@ -453,6 +475,7 @@ mod tests {
                     " [-m SIZE] process [NAME=VALUE...] IMAGE [ARG...] [&]",
                     " process hello",
                 )
+                .replace(" [&]", "")
                 .replace(" [CODE]", " 3");
             if words.starts_with("PROGRAM") || words.starts_with("container") {
                 continue;

@@ -20,7 +20,7 @@ use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
 use xos_container_line::{Containers, Cost, FACTORY, Piece, Run};
 use xos_protocol::container::Stream;
-use xos_protocol::factory::Spec;
+use xos_protocol::factory::{Spec, When};
 use xos_protocol::manager::{
     Consent, Edge, Free, IcInfo, Open, PAGE, Payer, RegionCreate, Rights, ServiceInfo, Share,
 };
@@ -190,6 +190,19 @@ impl Machine {
         })
     }
 
+    /// Lets a program run.
+    fn begin(&mut self, job: Job) -> Result<(IcId, Job)> {
+        // Watched before it is started: its end is not missed.
+        let watched = self.manager.watch(Subject::Ic(job.id), 0);
+        match watched.and_then(|()| job.handle().start()) {
+            Ok(()) => Ok((job.id, job)),
+            Err(error) => {
+                self.abandon(job);
+                Err(error)
+            }
+        }
+    }
+
     /// Ends a program that has not been started.
     fn abandon(&mut self, job: Job) {
         let _ = job.handle().kill();
@@ -306,12 +319,24 @@ impl System for Machine {
             };
             self.create(&start.factory, &spec)?
         };
-        // Watched before it is started: its end is not missed.
-        let watched = self.manager.watch(Subject::Ic(job.id), 0);
-        match watched.and_then(|()| job.handle().start()) {
-            Ok(()) => Ok((job.id, job)),
+        self.begin(job)
+    }
+
+    fn snapshot(&mut self, job: &Job) -> Result<()> {
+        // Not when it stands: nobody knows whether it ever does.
+        job.handle().snapshot(When::Now)
+    }
+
+    fn start_clone(&mut self, of: &Job) -> Result<(IcId, Job)> {
+        let slot = self.slots.take().ok_or(Error::TableFull)?;
+        match of.handle().clone_to(slot) {
+            Ok(id) => self.begin(Job {
+                reads_interrupts: false,
+                id,
+                slot,
+            }),
             Err(error) => {
-                self.abandon(job);
+                self.slots.give(slot);
                 Err(error)
             }
         }

@@ -33,6 +33,8 @@ enum Failure {
     Command(#[from] CommandError),
     #[error("there is no isolation context {0}; `list` shows those that are alive")]
     NoIc(u64),
+    #[error("isolation context {0} is no program that was started here, in the background")]
+    NoJob(u64),
     #[error("cannot run {image} by `{factory}`: {error}", image = start.image, factory = start.factory)]
     Start { start: Start, error: Error },
     #[error("cannot {what}: {error}")]
@@ -56,6 +58,7 @@ impl Failure {
 /// A program in the background.
 struct Background<J> {
     number: u32,
+    id: IcId,
     image: String,
     job: J,
 }
@@ -229,6 +232,23 @@ impl<S: System> Shell<S> {
                 self.system.destroy(id).map_err(Failure::of("end it"))?;
                 String::new()
             }
+            Command::Snapshot(number) => {
+                let job = self.job(number)?;
+                self.system
+                    .snapshot(&self.background[job].job)
+                    .map_err(Failure::of("freeze it where it is"))?;
+                String::new()
+            }
+            Command::Clone { of, background } => {
+                let job = self.job(of)?;
+                let one = &self.background[job];
+                let (id, clone) = self
+                    .system
+                    .start_clone(&one.job)
+                    .map_err(Failure::of("clone it"))?;
+                let image = one.image.clone();
+                return self.follow(image, id, clone, background);
+            }
             Command::Graph(Some((one, other))) => {
                 let ics = self.ics()?;
                 let (one, other) = (find(&ics, one)?.id, find(&ics, other)?.id);
@@ -290,14 +310,36 @@ impl<S: System> Shell<S> {
             Ok(started) => started,
             Err(error) => return Err(Failure::Start { start, error }),
         };
+        self.follow(start.image, id, job, background)
+    }
+
+    /// Which of the programs in the background an isolation context is.
+    fn job(&self, number: u64) -> Result<usize, Failure> {
+        let mut all = self.background.iter();
+        all.position(|one| one.id.serial() == number)
+            .ok_or(Failure::NoJob(number))
+    }
+
+    /// Waits for what was started, or remembers it.
+    fn follow(
+        &mut self,
+        image: String,
+        id: IcId,
+        job: S::Job,
+        background: bool,
+    ) -> Result<Outcome, Failure> {
         if background {
             self.last_number += 1;
             let number = self.last_number;
-            let image = start.image;
             self.system
                 .print(&format!("[{number}] {image} is isolation context {id}\n"));
             self.last_started = id;
-            self.background.push(Background { number, image, job });
+            self.background.push(Background {
+                number,
+                id,
+                image,
+                job,
+            });
             return Ok(Outcome {
                 status: 0,
                 message: None,
@@ -307,7 +349,7 @@ impl<S: System> Shell<S> {
             .system
             .finish(job)
             .map_err(Failure::of("learn how it ended"))?;
-        let message = (status != ExitStatus::Code(0)).then(|| format!("{} {status}", start.image));
+        let message = (status != ExitStatus::Code(0)).then(|| format!("{image} {status}"));
         Ok(Outcome {
             status: exit_code(status),
             message,

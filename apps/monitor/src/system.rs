@@ -49,6 +49,10 @@ pub trait System: Containers {
     fn has_container(&self, name: &str) -> bool;
     /// Starts a program; gives its IC.
     fn start(&mut self, start: &Start) -> Result<(IcId, Self::Job)>;
+    /// Freezes a program that waits for somebody's answer, for good.
+    fn snapshot(&mut self, job: &Self::Job) -> Result<()>;
+    /// Starts a clone of a program that was frozen; gives its IC.
+    fn start_clone(&mut self, of: &Self::Job) -> Result<(IcId, Self::Job)>;
     /// Waits for the end. The interrupt character kills it.
     fn finish(&mut self, job: Self::Job) -> Result<ExitStatus>;
     /// Whether it has ended, so that [`finish`](Self::finish) would not wait.

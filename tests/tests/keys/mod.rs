@@ -2,7 +2,7 @@
 //! Keys at the monitor's prompt, one by one: editing of lines, and Ctrl-C.
 
 use super::{BUILDER, Permit, SILENCE, pack_system};
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libtest_mimic::{Failed, Trial};
 use std::time::{Duration, Instant};
 use xos_image::console::Frame;
@@ -37,6 +37,10 @@ pub fn trials() -> Vec<Trial> {
         trial(
             "typed::the_monitor_that_is_brought_down_begins_anew_and_nothing_else_is_lost",
             monitor,
+        ),
+        trial(
+            "typed::a_program_is_frozen_and_its_clones_go_on_with_its_memory",
+            clones,
         ),
     ]
 }
@@ -182,6 +186,32 @@ fn monitor() -> Result<()> {
     seat.press(&["run process hello again", ENTER])?;
     seat.until_prompt()?;
     seat.saw("\nhello again\n")?;
+    seat.leave()
+}
+
+fn clones() -> Result<()> {
+    let mut seat = Seat::take("clones")?;
+    seat.press(&["run process hello --stand --exit 3 once &", ENTER])?;
+    seat.until_prompt()?;
+    let (_, number) = seat
+        .printed
+        .rsplit_once("is isolation context ")
+        .with_context(|| seat.printed.clone())?;
+    let number = number.trim().to_owned();
+    // It stands a moment later. Before that it is refused, and goes on.
+    seat.press(&["sleep 500; snapshot ", &number, ENTER])?;
+    seat.until_prompt()?;
+    ensure!(!seat.printed.contains("cannot"), "{}", seat.printed);
+    let clone = format!("clone {number}");
+    for _ in 0..2 {
+        seat.press(&[&clone, ENTER])?;
+        seat.until_prompt()?;
+        seat.saw("\nhello once\nhello ended with code 3\n")?;
+    }
+    let end = format!("kill {number}; sleep 100; {clone}");
+    seat.press(&[&end, ENTER])?;
+    seat.until_prompt()?;
+    seat.saw("cannot clone it: the object is gone")?;
     seat.leave()
 }
 

@@ -142,6 +142,20 @@ impl System for Fake {
         Ok((id(40 + self.started.len() as u64), start.image.clone()))
     }
 
+    fn snapshot(&mut self, job: &String) -> Result<()> {
+        match &**job {
+            "three" => Err(Error::BadState),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_clone(&mut self, of: &String) -> Result<(IcId, String)> {
+        match &**of {
+            "three" => Err(Error::BadState),
+            _ => Ok((id(60), format!("clone of {of}"))),
+        }
+    }
+
     fn finish(&mut self, job: String) -> Result<ExitStatus> {
         self.screen += &format!("<{job} runs>\n");
         Ok(match &*job {
@@ -457,6 +471,28 @@ fn the_end_of_a_program_in_the_background_is_told_at_the_next_prompt() {
             .count(),
         1
     );
+}
+
+#[test]
+fn a_program_in_the_background_is_frozen_and_cloned_by_its_number() {
+    let mut shell = shell();
+    shell.line("run process hello &; run process three &");
+    shell.system.screen.clear();
+    assert_eq!(shell.line("snapshot 41; clone 41").status, 0);
+    assert_eq!(shell.system.screen, "<clone of hello runs>\n");
+    shell.system.screen.clear();
+    assert_eq!(shell.line("clone 41 &").status, 0);
+    assert_eq!(shell.system.screen, "[3] hello is isolation context 60\n");
+    for line in ["snapshot 42", "clone 42"] {
+        let refused = shell.line(line);
+        assert_eq!(refused.status, 1);
+        assert!(refused.message.unwrap().contains("it"), "{line}");
+    }
+    // One that is there, but was not started here.
+    for line in ["snapshot 12", "clone 12", "clone 99"] {
+        let message = shell.line(line).message.unwrap();
+        assert!(message.contains("was started here"), "{message}");
+    }
 }
 
 #[test]
