@@ -273,7 +273,13 @@ pub const VTX_SUITES: &[Suite] = &[
         name: "virtines_vcpu",
         boots: Boots::System("tests/guests/virtines/vcpu.system"),
         cases: &[include!("../guests/virtines/src/cases_vcpu.rs")],
-        programs: &["test-virtines-app", "test-virtine", "floor"],
+        programs: &[
+            "test-virtines-app",
+            "test-virtine",
+            "floor",
+            "monitor-forgets-pages",
+            "monitor-forgets-registers",
+        ],
         files: &[
             ("etc/text", "not a program\n"),
             ("etc/empty", ""),

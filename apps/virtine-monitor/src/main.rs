@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Runs one virtine on a virtual processor: the program in each of that factory's ICs.
-//!
-//! It finds the virtine's memory mapped, the image beside it, and the virtual processor in a slot of its CSpace
-//! ([`vm_factory::plan`]), has the image prepared, and then serves its client, the one that made it, on an
-//! endpoint that nobody else has ([`xos::protocol::virtine`]). A call is one message, which it answers when the
-//! virtine has been left and put back.
-//!
-//! It must never hold a right that its virtine may not have: what a virtine that took it over could do is what
-//! any program can do to which the same was granted.
+//! The monitor of a virtine on a virtual processor: plugs the library into the machine.
 #![no_std]
 #![no_main]
 
-sel4::sel4_cfg_if! {
-    if #[sel4_cfg(VTX)] {
-        mod serve;
-        use serve::main;
-    } else {
-        fn main() -> i32 {
+fn main() -> i32 {
+    sel4::sel4_cfg_if! {
+        if #[sel4_cfg(VTX)] {
+            virtine_monitor::run(|processor| processor)
+        } else {
             xos::eprintln!("there are no virtual processors here");
             1
         }

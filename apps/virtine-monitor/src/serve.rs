@@ -10,6 +10,7 @@ use virtine_factory::vcpu::layout::PAGE;
 use virtine_factory::vcpu::memory::Memory;
 use vm_factory::clock::Clock;
 use vm_factory::kernel::VirtualProcessor;
+use vm_factory::monitor::Processor;
 use vm_factory::plan::{self, WINDOW};
 use vm_factory::processor::Leaf;
 use vm_factory::start::{ASK_TOLD, KERNEL, Start, VARIABLE};
@@ -52,7 +53,8 @@ impl World for Machine {
     }
 }
 
-pub fn main() -> i32 {
+/// Runs the virtine on a processor that `of` makes of the real one: itself, but in tests.
+pub fn run<P: Processor>(of: impl FnOnce(VirtualProcessor) -> P) -> i32 {
     let Some(start) = xos::var(VARIABLE).and_then(Start::read) else {
         eprintln!("this program runs a virtine for its factory, and nothing else");
         return NOT_STARTED;
@@ -74,7 +76,7 @@ pub fn main() -> i32 {
         }
     };
     let processor = VirtualProcessor(VCpu::from_bits(leaf(plan::PROCESSOR_SLOT)));
-    let mut virtine = Virtine::new(memory, processor, Machine::default(), TURN);
+    let mut virtine = Virtine::new(memory, of(processor), Machine::default(), TURN);
     let (endpoint, link) = match connect() {
         Ok(connected) => connected,
         Err(why) => {
@@ -102,7 +104,11 @@ fn connect() -> xos::Result<(Endpoint, u32)> {
 
 /// Answers the client's requests, for ever. The words that do not travel in registers are in the IPC buffer, in
 /// which the kernel tells of the virtine's exits as well: so they are taken out first, and put back last.
-fn serve(endpoint: Endpoint, link: u32, virtine: &mut Virtine<'_, VirtualProcessor, Machine>) -> ! {
+fn serve<P: Processor>(
+    endpoint: Endpoint,
+    link: u32,
+    virtine: &mut Virtine<'_, P, Machine>,
+) -> ! {
     let mut words: Words = [0; MAX_WORDS];
     let mut message = endpoint.recv_with_mrs(());
     loop {

@@ -25,4 +25,6 @@ cases! {
     who_calls_when_the_virtine_is_killed_is_told,
     who_calls_when_the_factory_dies_is_told_and_loads_again,
     fifty_functions_leave_nothing_behind,
+    a_monitor_that_forgets_pages_is_caught,
+    a_monitor_that_forgets_registers_is_caught,
 }

@@ -69,6 +69,8 @@ impl Context {
             memory: 48 << 20,
             ics: 200,
             stack: 256 << 10,
+            // Four contexts on virtual processors take two slots each, beside what threads take.
+            cspace_radix: 6,
             ..Spec::default()
         };
         let id = self.process.create(slot, &spec)?;
@@ -234,7 +236,6 @@ pub fn who_calls_when_the_factory_dies_is_told_and_loads_again(c: &mut Context) 
 }
 
 /// A factory that forgets something is caught.
-#[allow(dead_code)] // not of every judge
 pub fn caught(c: &mut Context, mutant: &str) -> Outcome {
     check_eq!(c.run("traces", mutant)?, ExitStatus::Code(TRACE))
 }

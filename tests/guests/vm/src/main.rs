@@ -225,6 +225,28 @@ fn a_machine_that_is_suspended_and_resumed_goes_on_where_it_was(_: &mut ()) -> O
     check_eq!(machine.handle.wait()?, ExitStatus::Code(9))
 }
 
+fn a_monitor_killed_at_any_moment_harms_its_own_machine_only(_: &mut ()) -> Outcome {
+    run("off 0")?;
+    let before = free()?;
+    // Loading, faults, hypercalls, ports, sleep: a millisecond later each time, and beside one that has to do
+    // each of its steps once.
+    for moment in 0..40 {
+        let other = start(1, "count 200000; off 5")?;
+        let machine = start(0, "calls; faults; pages 100; tick 2; storm 100; die spin")?;
+        timer().sleep(Duration::from_millis(moment))?;
+        match moment % 2 {
+            0 => machine.handle.kill()?,
+            // By somebody whom neither its factory nor its client expects.
+            _ => drop(manager().destroy(machine.id)?),
+        }
+        let status = machine.handle.wait();
+        let ended = matches!(status, Ok(ExitStatus::Killed) | Err(Error::Gone));
+        check!(ended, "at {moment} ms: {status:?}")?;
+        check_eq!(other.handle.wait()?, ExitStatus::Code(5))?;
+    }
+    check_eq!(free()?, before)
+}
+
 /// ICs when there is no machine: the boot domains.
 const BOOT_DOMAINS: u64 = 6;
 

@@ -19,7 +19,15 @@ fn init() -> NullHandler {
     let cases: &[Case<Context>] = include!("../cases_vcpu.rs");
     run(
         "virtine-vcpu",
-        &["process", "thread", "virtine", "virtine-vcpu", "floor"],
+        &[
+            "process",
+            "thread",
+            "virtine",
+            "virtine-vcpu",
+            "floor",
+            "forgets_pages",
+            "forgets_registers",
+        ],
         cases,
     )
 }
@@ -50,4 +58,12 @@ run_in_the_program! {
 
 fn the_contract_promises_a_second_stage(c: &mut Context) -> Outcome {
     c.case("contract")
+}
+
+fn a_monitor_that_forgets_pages_is_caught(c: &mut Context) -> Outcome {
+    caught(c, "forgets_pages")
+}
+
+fn a_monitor_that_forgets_registers_is_caught(c: &mut Context) -> Outcome {
+    caught(c, "forgets_registers")
 }

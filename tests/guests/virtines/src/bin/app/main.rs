@@ -17,7 +17,7 @@ use xos::protocol::ic::FaultKind;
 use xos::protocol::manager::PAGE;
 use xos::protocol::slots::{ic, leaf};
 use xos::protocol::virtine::{
-    BUFFER, HEAP, HEAP_END, Hypercall, MAX_PART, PLAN, SAVED, STACK_END, TRAMPOLINE, VCPU,
+    BUFFER, HEAP, HEAP_END, Hypercall, MAX_PART, PLAN, SAVED, STACK_END, TRAMPOLINE,
 };
 use xos::protocol::{Error as Why, Fault};
 use xos::virtine::{Error, Function, Grants};
@@ -61,9 +61,10 @@ fn main() -> i32 {
     }
 }
 
-/// Whether the factory's virtines run on virtual processors.
+/// Whether the factory's virtines run on virtual processors, by what it promises.
 fn on_processors(factory: &str) -> bool {
-    factory == VCPU
+    let contract = xos::factory(factory).and_then(|factory| factory.describe());
+    contract.is_ok_and(|contract| contract.memory == Memory::SecondStage)
 }
 
 fn load(factory: &str) -> Outcome<Function> {
