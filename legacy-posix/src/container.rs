@@ -56,11 +56,27 @@ struct Output {
     of: u32,
 }
 
+/// Something that a program reads and the server writes to.
+struct Input {
+    pipe: PipeId,
+    /// The program that it was made for: its number, or [`ITSELF`].
+    of: u32,
+    /// What there was no room for yet.
+    rest: Vec<u8>,
+    /// Whether it is to be told outside when there is nothing of that any more.
+    owes: bool,
+    /// Whether nothing comes behind that.
+    ended: bool,
+}
+
 /// The container, beside its server.
 pub struct Container {
     template: Template,
     outputs: Vec<Output>,
-    /// The frame by which output is read.
+    inputs: Vec<Input>,
+    /// Whose input has been taken, and nobody has been told.
+    taken: Vec<u32>,
+    /// The frame by which output is read and input is written.
     scratch: Page,
     /// Programs that were started from outside and have not ended: process and number.
     execs: Vec<(ProcessId, u32)>,
@@ -75,6 +91,8 @@ pub struct Container {
 pub enum Report<'a> {
     /// Output of a program that was started from outside, by its number.
     Output(u32, Stream, &'a [u8]),
+    /// There may be more input for such a program, or the container itself.
+    Taken(u32),
     /// Such a program has ended with this status, as a shell has it.
     Done(u32, u8),
 }
@@ -158,13 +176,15 @@ impl Container {
                 environment: setup.environment().map(|text| text.into()).collect(),
             },
             outputs: Vec::new(),
+            inputs: Vec::new(),
+            taken: Vec::new(),
             scratch,
             execs: Vec::new(),
             done: Vec::new(),
             ends: LineEnds::default(),
         };
         container
-            .open_streams(&mut server, thread, ITSELF, process.terminal)
+            .open_streams(&mut server, thread, ITSELF, setup.input, process.terminal)
             .map_err(step("the standard streams cannot be opened"))?;
         let arguments = setup.arguments().map(|text| text.into()).collect();
         let environment = container.template.environment.clone();
@@ -179,6 +199,7 @@ impl Container {
         server: &mut Server<K, P>,
         thread: ThreadId,
         of: u32,
+        input: bool,
         terminal: bool,
     ) -> Result<()> {
         if terminal {
@@ -194,7 +215,18 @@ impl Container {
                 Ok(())
             });
         }
-        server.with_files(thread, |files, call| files.open_nothing(call))?;
+        if input {
+            let pipe = server.with_files(thread, |files, call| files.open_input(call))?;
+            self.inputs.push(Input {
+                pipe,
+                of,
+                rest: Vec::new(),
+                owes: false,
+                ended: false,
+            });
+        } else {
+            server.with_files(thread, |files, call| files.open_nothing(call))?;
+        }
         for stream in [Stream::Output, Stream::Error] {
             let pipe = server.with_files(thread, |files, call| files.open_output(call))?;
             self.outputs.push(Output { pipe, stream, of });
@@ -255,14 +287,17 @@ impl Container {
                 };
                 server.intervene(|server| server.signal_process(ProcessId::INIT, info));
             }
+            Command::Input { of, bytes } => self.input(server, of, bytes),
             Command::Exec {
                 number,
                 arguments,
                 environment,
                 cwd,
+                input,
             } => {
+                let arguments = (arguments, environment);
                 let started = server.intervene(|server| {
-                    let started = self.exec(server, number, arguments, environment, cwd);
+                    let started = self.exec(server, number, arguments, cwd, input);
                     if let Err((Some(process), _)) = &started {
                         server.end_process(*process, 0);
                         server.finished.retain(|(id, _)| id != process);
@@ -277,6 +312,9 @@ impl Container {
                         }
                         kept
                     });
+                    for input in self.inputs.extract_if(.., |input| input.of == number) {
+                        server.files.end_input(&mut server.pages, input.pipe);
+                    }
                     server.kernel.log(format_args!("{error}"));
                     self.done.push((number, error.status()));
                 }
@@ -289,9 +327,9 @@ impl Container {
         &mut self,
         server: &mut Server<K, P>,
         number: u32,
-        arguments: &str,
-        environment: &str,
+        (arguments, environment): (&str, &str),
         cwd: &str,
+        input: bool,
     ) -> Result<(), (Option<ProcessId>, BootError)> {
         let table = server.files.create_table();
         let root = server.files.root();
@@ -315,7 +353,7 @@ impl Container {
             .with_files(thread, |files, call| files.chdir(call, &directory))
             .map_err(step(String::from_utf8_lossy(&directory)))
             .map_err(failed)?;
-        self.open_streams(server, thread, number, false)
+        self.open_streams(server, thread, number, input, false)
             .map_err(step("the standard streams cannot be opened"))
             .map_err(failed)?;
         let name = |text: &[u8]| text.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
@@ -331,12 +369,63 @@ impl Container {
         Ok(())
     }
 
+    /// Gives a program input, or says that there is no more.
+    fn input<K: Kernel, P: Pages>(&mut self, server: &mut Server<K, P>, of: u32, bytes: &[u8]) {
+        if of == ITSELF && server.console.is_some() {
+            server.input(bytes);
+            self.taken.push(of);
+            return;
+        }
+        let Some(input) = self.inputs.iter_mut().find(|input| input.of == of) else {
+            // Nobody reads it any more.
+            self.taken.push(of);
+            return;
+        };
+        input.ended |= bytes.is_empty();
+        input.owes = true;
+        input.rest.extend_from_slice(bytes);
+        server.intervene(|server| self.feed(server));
+    }
+
+    /// Writes what waits for room, as far as there is some, and forgets inputs that are over.
+    fn feed<K: Kernel, P: Pages>(&mut self, server: &mut Server<K, P>) {
+        let (files, pages) = (&mut server.files, &mut server.pages);
+        let (scratch, taken) = (self.scratch, &mut self.taken);
+        self.inputs.retain_mut(|input| {
+            let fed = match input.rest.as_slice() {
+                [] => Ok(0),
+                rest => files.feed(pages, input.pipe, scratch, rest),
+            };
+            match fed {
+                // What is missing may be there later.
+                Err(Errno::NOMEM) => return true,
+                Err(_) => input.ended = true,
+                Ok(fed) => drop(input.rest.drain(..fed)),
+            }
+            let over = fed.is_err() || input.ended && input.rest.is_empty();
+            if input.owes && (over || input.rest.is_empty()) {
+                input.owes = false;
+                taken.push(input.of);
+            }
+            if over {
+                files.end_input(pages, input.pipe);
+            }
+            !over
+        });
+    }
+
     /// What is to be told outside: output first, ends after it.
     pub fn report<K: Kernel, P: Pages>(
         &mut self,
         server: &mut Server<K, P>,
         mut tell: impl FnMut(Report<'_>),
     ) {
+        if self.inputs.iter().any(|input| !input.rest.is_empty()) {
+            server.intervene(|server| self.feed(server));
+        }
+        for of in self.taken.drain(..) {
+            tell(Report::Taken(of));
+        }
         let mut bytes = [0; PIECE];
         loop {
             let mut moved = false;

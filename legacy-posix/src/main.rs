@@ -122,6 +122,7 @@ fn contained() -> Result<i32, String> {
         // A factory that does not hear is no longer there.
         let _ = match report {
             Report::Output(of, stream, bytes) => factory.output(of, stream, bytes),
+            Report::Taken(of) => factory.taken(of),
             Report::Done(number, status) => factory.done(number, status),
         };
     };

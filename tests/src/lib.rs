@@ -41,6 +41,8 @@ pub enum Contained {
     Bundle(&'static str, &'static str),
     /// Debian's busybox, with this `config.json`, its path from the workspace's folder.
     Busybox(&'static str, &'static str),
+    /// The same with the program that means harm (`tests/linux/hostile`), `/bin/hostile`.
+    Hostile(&'static str, &'static str),
     /// An image that umoci has made of programs of Debian's and skopeo has copied to an archive.
     Image(&'static str),
 }
@@ -166,6 +168,23 @@ pub const SUITES: &[Suite] = &[
         files: &[],
         made: &[],
         limit: Duration::from_secs(400),
+        count_instructions: None,
+    },
+    // What that of the others is for containers, whose programs are Linux's.
+    Suite {
+        name: "conformance_container",
+        boots: Boots::SystemWith(
+            "tests/guests/containers/containers.system",
+            &[Contained::Hostile(
+                "tests/guests/containers/hostile.json",
+                "hostile",
+            )],
+        ),
+        cases: &[include!("../guests/containers/src/cases_claims.rs")],
+        programs: &[],
+        files: &[("etc/cases", "claims")],
+        made: &[],
+        limit: Duration::from_secs(900),
         count_instructions: None,
     },
     Suite {

@@ -228,6 +228,14 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
                     userland::bundle(&bundle, &config)?;
                     (bundle, name)
                 }
+                Contained::Hostile(config, name) => {
+                    let config = fs::read_to_string(root.join(config))?;
+                    let bundle = scratch.path().join(name);
+                    userland::bundle(&bundle, &config)?;
+                    let program = linux::build("hostile").map_err(|error| anyhow!("{error}"))?;
+                    fs::copy(program, bundle.join("rootfs/bin/hostile"))?;
+                    (bundle, name)
+                }
                 Contained::Image(name) => (image::make(&scratch.path().join(name))?, name),
             };
             let guest = format!("containers/{name}").parse()?;

@@ -219,6 +219,8 @@ fn run(words: &[String], background: bool) -> Result<Command, CommandError> {
                 name: None,
                 detached: background,
                 removed: true,
+                input: false,
+                terminal: false,
             },
         )));
     }

@@ -29,6 +29,7 @@ extern crate alloc;
 pub mod command;
 pub mod demo;
 pub mod editor;
+pub mod line;
 pub mod shell;
 mod system;
 

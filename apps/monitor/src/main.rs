@@ -14,11 +14,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use monitor::command::LINUX;
+use monitor::line::Line;
 use monitor::{Shell, Start, System};
 use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, protection_domain, var};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
-use xos_container_line::{Containers, Cost, FACTORY, Piece, Run};
+use xos_container_line::{Containers, Cost, FACTORY, Input, MAX_INPUT, Piece, Run};
 use xos_protocol::container::Stream;
 use xos_protocol::factory::{Spec, When};
 use xos_protocol::manager::{
@@ -83,6 +84,8 @@ struct Machine {
     factories: Vec<(String, u32)>,
     /// A copy of the file tree that can be shared, once it is wanted.
     tree: Option<RegionId>,
+    /// The line that is being typed for a container.
+    line: Option<Line>,
 }
 
 impl Machine {
@@ -94,6 +97,7 @@ impl Machine {
             slots: Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
             factories: Vec::new(),
             tree: None,
+            line: None,
         }
     }
 
@@ -414,6 +418,41 @@ impl Containers for Machine {
         Ok((job.id.serial(), (job.slot, container)))
     }
 
+    fn attach_container(&mut self, (_, container): Self::Container, terminal: bool) -> Result<()> {
+        container.attach(terminal)
+    }
+
+    fn container_input(
+        &mut self,
+        (_, container): Self::Container,
+        of: u32,
+        bytes: &[u8],
+    ) -> Result<bool> {
+        match container.input(of, bytes) {
+            Err(Error::TableFull) => Ok(false),
+            given => given.map(|()| true),
+        }
+    }
+
+    fn take_input(&mut self, input: Option<Input>) {
+        self.line = (input == Some(Input::Lines)).then(Line::default);
+    }
+
+    fn typed(&mut self) -> Vec<Vec<u8>> {
+        let mut buffer = [0; MAX_INPUT];
+        // Without a console there is nobody who could type.
+        let typed = self.console.read(&mut buffer, false).unwrap_or_default();
+        match &mut self.line {
+            _ if typed.is_empty() => Vec::new(),
+            None => alloc::vec![typed.to_vec()],
+            Some(line) => {
+                let (shown, input) = line.take(typed);
+                self.print(&String::from_utf8_lossy(&shown));
+                input
+            }
+        }
+    }
+
     fn start_container(&mut self, (_, container): Self::Container) -> Result<()> {
         container.handle().start()
     }
@@ -449,10 +488,11 @@ impl Containers for Machine {
         arguments: &[String],
         environment: &[String],
         cwd: &str,
+        input: bool,
     ) -> Result<u32> {
         let arguments = joined(arguments.iter().map(String::as_str));
         let environment = joined(environment.iter().map(String::as_str));
-        container.exec(&arguments, &environment, cwd)
+        container.exec_with(&arguments, &environment, cwd, input)
     }
 
     fn wait_for_exec(&mut self, (_, container): Self::Container, number: u32) -> Result<u8> {

@@ -63,12 +63,25 @@ impl<P: Port> Container<P> {
         postcard::from_bytes(bytes).map_err(|_| Error::Unknown)
     }
 
-    /// [`Request::Exec`]: gives the program's number. Strings are lists, each string ended by a NUL byte.
+    /// [`Request::Exec`] of a program whose input is at its end: gives the program's number. Strings are lists,
+    /// each string ended by a NUL byte.
     pub fn exec(&self, arguments: &str, environment: &str, cwd: &str) -> Result<u32> {
+        self.exec_with(arguments, environment, cwd, false)
+    }
+
+    /// The same, of one that gets [`input`](Self::input) if that is wanted.
+    pub fn exec_with(
+        &self,
+        arguments: &str,
+        environment: &str,
+        cwd: &str,
+        input: bool,
+    ) -> Result<u32> {
         let number = self.ask_word(&Request::Exec {
             arguments,
             environment,
             cwd,
+            input,
         })?;
         u32::try_from(number).map_err(|_| Error::Unknown)
     }
@@ -82,6 +95,18 @@ impl<P: Port> Container<P> {
     /// [`Request::Wait`]: gives the status, as a shell knows it. The container stays.
     pub fn wait(&self) -> Result<u8> {
         self.ask_word(&Request::Wait).map(|status| status as u8)
+    }
+
+    /// [`Request::Attach`].
+    pub fn attach(&self, terminal: bool) -> Result<()> {
+        let request = Request::Attach { terminal };
+        self.ask(&request, &mut [0; MAX_BYTES]).map(drop)
+    }
+
+    /// [`Request::Input`], of at most [`MAX_INPUT`](xos_protocol::container::MAX_INPUT) bytes.
+    pub fn input(&self, of: u32, bytes: &[u8]) -> Result<()> {
+        let request = Request::Input { of, bytes };
+        self.ask(&request, &mut [0; MAX_BYTES]).map(drop)
     }
 
     /// [`Request::Grant`].
@@ -160,6 +185,12 @@ impl<P: Port> ContainerServer<P> {
                 .exchange(ServerOp::Output.label(), &mut message, 3 + used)?;
         }
         Ok(())
+    }
+
+    /// [`ServerOp::Taken`].
+    pub fn taken(&self, of: u32) -> Result<()> {
+        let words = [of.into(), 0, 0, 0];
+        self.0.call(ServerOp::Taken.label(), words, 1).map(drop)
     }
 
     /// [`ServerOp::Done`].

@@ -10,12 +10,12 @@ use crate::{CommandError, is_assignment, size};
 pub const FACTORY: &str = "container";
 /// The words that run one.
 pub const RUN: &str =
-    "container run [-d] [--rm] [--name NAME] [-m SIZE] [-e A=B] IMAGE [COMMAND...]";
+    "container run [-d|-it] [--rm] [--name N] [-m SIZE] [-e A=B] IMAGE [COMMAND...]";
 /// The other ones, in short.
 pub const OTHERS: &str = "container list|exec|logs|inspect|kill|wait|rm|stats";
 /// All of them.
 pub const ALL: &str = "container run|list|exec|logs|inspect|kill|wait|rm|stats";
-const EXEC: &str = "container exec [-e NAME=VALUE] [-w FOLDER] NAME COMMAND...";
+const EXEC: &str = "container exec [-i] [-e NAME=VALUE] [-w FOLDER] NAME COMMAND...";
 const KILL: &str = "container kill [-s SIGNAL] NAME...";
 const REMOVE: &str = "container rm [-f] NAME...";
 const WAIT: &str = "container wait NAME";
@@ -48,6 +48,10 @@ pub struct Run {
     pub detached: bool,
     /// Whether nothing is kept of it when it has ended.
     pub removed: bool,
+    /// Whether what is typed is its input.
+    pub input: bool,
+    /// Whether its streams are a terminal.
+    pub terminal: bool,
 }
 
 /// A command.
@@ -67,6 +71,8 @@ pub enum Command {
         environment: Vec<String>,
         /// Where; empty: where the container's own begins.
         cwd: String,
+        /// Whether what is typed is its input.
+        input: bool,
     },
     /// What one has printed.
     Logs(String),
@@ -181,11 +187,18 @@ fn run(words: &[String]) -> Result<Command, CommandError> {
         match (option, given) {
             ("-d" | "--detach", None) => run.detached = true,
             ("--rm", None) => run.removed = true,
+            ("-i" | "--interactive", None) => run.input = true,
+            ("-t" | "--tty", None) => run.terminal = true,
+            ("-it" | "-ti", None) => (run.input, run.terminal) = (true, true),
             ("--name", given) => run.name = Some(options.value(given)?.to_string()),
             ("-m" | "--memory", given) => run.memory = size(options.value(given)?)?,
             ("-e" | "--env", given) => run.environment.push(options.variable(given)?),
             _ => return Err(options.wrong()),
         }
+    }
+    // Nobody can come back to it later.
+    if run.detached && (run.input || run.terminal) {
+        return Err(options.wrong());
     }
     let (image, arguments) = options.words.split_first().ok_or(options.wrong())?;
     run.image = image.clone();
@@ -195,9 +208,10 @@ fn run(words: &[String]) -> Result<Command, CommandError> {
 
 fn exec(words: &[String]) -> Result<Command, CommandError> {
     let mut options = Options { words, usage: EXEC };
-    let (mut environment, mut cwd) = (Vec::new(), String::new());
+    let (mut environment, mut cwd, mut input) = (Vec::new(), String::new(), false);
     while let Some((option, given)) = options.next() {
         match option {
+            "-i" | "--interactive" if given.is_none() => input = true,
             "-e" | "--env" => environment.push(options.variable(given)?),
             "-w" | "--workdir" => cwd = options.value(given)?.to_string(),
             _ => return Err(options.wrong()),
@@ -209,6 +223,7 @@ fn exec(words: &[String]) -> Result<Command, CommandError> {
             arguments: arguments.to_vec(),
             environment,
             cwd,
+            input,
         }),
         _ => Err(options.wrong()),
     }
@@ -289,17 +304,18 @@ mod tests {
 
     #[test]
     fn a_program_in_a_container_has_options_of_its_own() {
-        let line = "exec -w /tmp -e A=1 web sh -c id";
+        let line = "exec -w /tmp -i -e A=1 web sh -c id";
         let Ok(Command::Exec {
             name,
             arguments,
             environment,
             cwd,
+            input,
         }) = parse(line)
         else {
             panic!("{line}");
         };
-        assert_eq!((&*name, &*cwd), ("web", "/tmp"));
+        assert_eq!((&*name, &*cwd, input), ("web", "/tmp", true));
         assert_eq!(
             (arguments, environment),
             (
@@ -307,6 +323,22 @@ mod tests {
                 vec!["A=1".into()]
             )
         );
+    }
+
+    #[test]
+    fn input_and_a_terminal_are_asked_for_as_in_docker() {
+        for (line, input, terminal) in [
+            ("run -i box", true, false),
+            ("run -t box", false, true),
+            ("run -it box sh", true, true),
+            ("run --tty --interactive box", true, true),
+            ("run box", false, false),
+        ] {
+            let Ok(Command::Run(run)) = parse(line) else {
+                panic!("{line}");
+            };
+            assert_eq!((run.input, run.terminal), (input, terminal), "{line}");
+        }
     }
 
     #[test]
@@ -334,7 +366,8 @@ mod tests {
             ("", ALL),
             ("frobnicate", ALL),
             ("run", RUN),
-            ("run -it busybox", RUN),
+            ("run -d -it busybox", RUN),
+            ("exec -t web sh", EXEC),
             ("run --name", RUN),
             ("run -e x busybox", RUN),
             ("exec web", EXEC),

@@ -21,6 +21,7 @@ mod words;
 pub use command::{Command, FACTORY, OTHERS, RUN, Run};
 pub use session::{Known, Outcome, Session};
 pub use words::{CommandError, is_assignment, size};
+pub use xos_protocol::container::MAX_INPUT;
 pub use xos_view::Cost;
 
 /// Some of what somebody in a container has printed.
@@ -34,6 +35,15 @@ pub struct Piece {
     pub next: u64,
     /// Whether who printed it has ended, and there is nothing behind this.
     pub end: bool,
+}
+
+/// What becomes of what is typed while a container is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// It is somebody's input, a line at a time; the interrupt character is a signal.
+    Lines,
+    /// It goes to a terminal in the container as it is typed, the interrupt character, too.
+    Raw,
 }
 
 /// Containers as a command line sees them.
@@ -52,6 +62,24 @@ pub trait Containers {
         name: &str,
         run: &Run,
     ) -> Result<(u64, Self::Container), Self::Error>;
+    /// Says that there will be input for the first process of one that does not run yet, and whether its streams are a
+    /// terminal.
+    fn attach_container(
+        &mut self,
+        container: Self::Container,
+        terminal: bool,
+    ) -> Result<(), Self::Error>;
+    /// Gives somebody in it input; none: that was all. Whether it was taken: what came before may be on its way.
+    fn container_input(
+        &mut self,
+        container: Self::Container,
+        of: u32,
+        bytes: &[u8],
+    ) -> Result<bool, Self::Error>;
+    /// What is typed is somebody's input from now on; or it is no more.
+    fn take_input(&mut self, input: Option<Input>);
+    /// What has been typed since the last time, in pieces of at most [`MAX_INPUT`]; an empty one: that was all.
+    fn typed(&mut self) -> Vec<Vec<u8>>;
     /// Lets it run.
     fn start_container(&mut self, container: Self::Container) -> Result<(), Self::Error>;
     /// Its state, JSON as the OCI runtime specification has it.
@@ -70,13 +98,14 @@ pub trait Containers {
         container: Self::Container,
         signal: u8,
     ) -> Result<(), Self::Error>;
-    /// Runs a program in it; gives its number.
+    /// Runs a program in it, with or without input; gives its number.
     fn exec_in(
         &mut self,
         container: Self::Container,
         arguments: &[String],
         environment: &[String],
         cwd: &str,
+        input: bool,
     ) -> Result<u32, Self::Error>;
     /// Waits for such a program; gives its status.
     fn wait_for_exec(&mut self, container: Self::Container, number: u32)

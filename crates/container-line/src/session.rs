@@ -9,7 +9,7 @@ use xos_protocol::container::Stream;
 use xos_view::table::{Align, Table, pages};
 
 use crate::command::{Command, FACTORY, Run, SIGKILL};
-use crate::{Containers, Piece};
+use crate::{Containers, Input, Piece};
 
 /// The signal of the interrupt character.
 const SIGINT: u8 = 2;
@@ -120,12 +120,13 @@ impl<S: Containers> Session<S> {
                 arguments,
                 environment,
                 cwd,
+                input,
             } => {
                 let container = self.known(&name)?;
                 let number = system
-                    .exec_in(container, &arguments, &environment, &cwd)
+                    .exec_in(container, &arguments, &environment, &cwd, input)
                     .map_err(Failure::of("run a program in it"))?;
-                follow(system, container, number);
+                follow(system, container, number, input.then_some(Input::Lines));
                 let status = system
                     .wait_for_exec(container, number)
                     .map_err(Failure::of("learn how it ended"))?;
@@ -210,7 +211,11 @@ impl<S: Containers> Session<S> {
             error,
         };
         let (number, container) = system.create_container(&name, &run).map_err(failed)?;
-        if let Err(error) = system.start_container(container) {
+        let attached = match run.input || run.terminal {
+            true => system.attach_container(container, run.terminal),
+            false => Ok(()),
+        };
+        if let Err(error) = attached.and_then(|()| system.start_container(container)) {
             let _ = system.remove_container(container);
             return Err(failed(error));
         }
@@ -225,7 +230,12 @@ impl<S: Containers> Session<S> {
             system.show(Stream::Output, format!("{name}\n").as_bytes());
             return Ok(Outcome::default());
         }
-        follow(system, container, 0);
+        let input = match (run.input, run.terminal) {
+            (false, _) => None,
+            (true, false) => Some(Input::Lines),
+            (true, true) => Some(Input::Raw),
+        };
+        follow(system, container, 0, input);
         let status = system
             .wait_for_container(container)
             .map_err(Failure::of("learn how it ended"))?;
@@ -305,11 +315,29 @@ fn runs<S: Containers>(system: &mut S, container: S::Container) -> bool {
     state.is_ok_and(|state| status(&state) == "running")
 }
 
-/// Shows what somebody in a container prints, until its end. The interrupt character is a signal to the first
-/// process, and the end of all when it is typed again.
-fn follow<S: Containers>(system: &mut S, container: S::Container, of: u32) {
+/// Pauses for which input waits that somebody in a container does not take.
+const PATIENCE: u32 = 1000;
+
+/// Gives somebody in a container input. Who takes none any more gets none.
+fn give<S: Containers>(system: &mut S, container: S::Container, of: u32, bytes: &[u8]) {
+    for _ in 0..PATIENCE {
+        match system.container_input(container, of, bytes) {
+            Ok(false) => system.pause(),
+            Ok(true) | Err(_) => break,
+        }
+    }
+}
+
+/// Shows what somebody in a container prints, until its end, and gives it what is typed if that is its input. The
+/// interrupt character is a signal to the first process, and the end of all when it is typed again, unless there is
+/// a terminal in the container, which knows what to do with it.
+fn follow<S: Containers>(system: &mut S, container: S::Container, of: u32, input: Option<Input>) {
     let (mut from, mut interrupts) = (0, 0);
-    system.take_interrupts(true);
+    let intercepts = input != Some(Input::Raw);
+    system.take_interrupts(intercepts);
+    if input.is_some() {
+        system.take_input(input);
+    }
     // A container that is gone has nothing more to say.
     while let Ok(piece) = system.container_log(container, of, from) {
         from = piece.next;
@@ -318,13 +346,21 @@ fn follow<S: Containers>(system: &mut S, container: S::Container, of: u32) {
         } else if piece.end {
             break;
         } else {
-            if system.interrupted() {
+            if input.is_some() {
+                for bytes in system.typed() {
+                    give(system, container, of, &bytes);
+                }
+            }
+            if intercepts && system.interrupted() {
                 interrupts += 1;
                 let signal = if interrupts == 1 { SIGINT } else { SIGKILL };
                 let _ = system.signal_container(container, signal);
             }
             system.pause();
         }
+    }
+    if input.is_some() {
+        system.take_input(None);
     }
     system.take_interrupts(false);
 }

@@ -21,6 +21,8 @@ pub struct Setup<'a> {
     /// More environment, which takes the place of variables of the same names.
     #[serde(borrow)]
     pub more_environment: List<'a>,
+    /// Whether there will be input for its first process. Otherwise that is at its end.
+    pub input: bool,
     /// Where the archive with its root file system is mapped, read-only.
     pub root: Span,
     /// Where the regions are mapped that its mounts name.

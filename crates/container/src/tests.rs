@@ -310,6 +310,7 @@ fn a_setup_survives_its_bytes_and_is_checked() {
         container: sample(),
         command: List(""),
         more_environment: List(""),
+        input: false,
         root: span,
         regions: Vec::from_slice(&[Grant {
             name: "shared-1",
@@ -336,6 +337,7 @@ fn whoever_starts_a_container_may_give_a_command_and_more_environment() {
         container: sample(),
         command: List(""),
         more_environment: List("A=1\0B=\0"),
+        input: false,
         root: Span::default(),
         regions: Vec::new(),
     };

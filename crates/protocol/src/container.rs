@@ -29,11 +29,16 @@ ops! {
         /// Word 0: the number of a [`Command::Exec`]; word 1: the status that it ended with, as a shell
         /// knows it.
         Done,
+        /// Word 0: whose [`Command::Input`] has been read, or has a place to wait for that: there may be more.
+        Taken,
     }
 }
 
 /// Bytes that a message of these carries at most, behind three words.
 pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 24;
+
+/// Bytes of input that one message carries at most.
+pub const MAX_INPUT: usize = MAX_BYTES - 16;
 
 /// Where output goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -80,6 +85,21 @@ pub enum Request<'a> {
         environment: &'a str,
         /// Working directory; empty: the container's.
         cwd: &'a str,
+        /// Whether there will be [`Input`](Self::Input) for it. Otherwise its input is at its end.
+        input: bool,
+    },
+    /// Says that there will be [`Input`](Self::Input) for the container's first process; before it is started.
+    Attach {
+        /// Whether its streams are a terminal, as its description may say, too.
+        terminal: bool,
+    },
+    /// Input for somebody who was started to have some. [`TableFull`](Error::TableFull) when there is no room yet
+    /// for more than came before.
+    Input {
+        /// Whose: the number of a program that [`Exec`](Self::Exec) started, 0 for the container's own.
+        of: u32,
+        /// The bytes; none: that was all.
+        bytes: &'a [u8],
     },
     /// Reply, when it has ended: word, the status of a program that [`Exec`](Self::Exec) started, as a
     /// shell knows it. Once.
@@ -127,6 +147,15 @@ pub enum Command<'a> {
         environment: &'a str,
         /// See [`Request::Exec`].
         cwd: &'a str,
+        /// See [`Request::Exec`].
+        input: bool,
+    },
+    /// Give a program its input, and say [`ServerOp::Taken`] when there may be more.
+    Input {
+        /// The number of a [`Command::Exec`], 0 for the first process.
+        of: u32,
+        /// See [`Request::Input`].
+        bytes: &'a [u8],
     },
 }
 
@@ -153,8 +182,8 @@ mod tests {
             assert!(!both);
         }
         assert_eq!(
-            ServerOp::from_label(ServerOp::Done.label()),
-            Ok(ServerOp::Done)
+            ServerOp::from_label(ServerOp::Taken.label()),
+            Ok(ServerOp::Taken)
         );
     }
 }

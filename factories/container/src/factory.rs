@@ -128,6 +128,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             container: Container::read(bytes).map_err(|_| Error::BadImage)?,
             command: List(spec.arguments),
             more_environment: List(spec.environment),
+            input: false,
             root: Span::default(),
             regions: Vec::new(),
         };
@@ -201,7 +202,8 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
     fn describe_to_server(&mut self, index: usize) -> Result<usize> {
         let record = self.records.get(index).ok_or(Error::Kernel)?;
         let (_, bytes) = self.files.find(&record.path).ok_or(Error::NoImage)?;
-        let container = Container::read(bytes).map_err(|_| Error::BadImage)?;
+        let mut container = Container::read(bytes).map_err(|_| Error::BadImage)?;
+        container.process.terminal |= record.input == Some(true);
         let mut regions = Vec::new();
         for (name, span) in &record.grants {
             // There is room: both lists have the same.
@@ -212,6 +214,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             container,
             command: List(&record.arguments),
             more_environment: List(&record.environment),
+            input: record.input.is_some(),
             root: record.root_span,
             regions,
         };
@@ -303,10 +306,31 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 let _ = record.followers.push(Follower { token, of, from });
                 Ok(Outcome::Deferred)
             }
+            Asked::Attach { terminal } => {
+                if record.status != Status::Created {
+                    return Err(Error::BadState);
+                }
+                record.input = Some(terminal);
+                Ok(counted(reply, &[]))
+            }
+            Asked::Input { of, bytes } => {
+                match record.awaits(of) {
+                    Some(true) => return Err(Error::TableFull),
+                    Some(false) if running => {}
+                    _ => return Err(Error::BadState),
+                }
+                record.command(&Command::Input { of, bytes })?;
+                if let Some(awaits) = record.awaits(of) {
+                    *awaits = true;
+                }
+                Self::feed(record, deferred);
+                Ok(counted(reply, &[]))
+            }
             Asked::Exec {
                 arguments,
                 environment,
                 cwd,
+                input,
             } => {
                 if !running {
                     return Err(Error::BadState);
@@ -314,12 +338,13 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 if strings(arguments).next().is_none_or(str::is_empty) {
                     return Err(Error::Malformed);
                 }
-                let number = record.exec()?;
+                let number = record.exec(input)?;
                 let command = Command::Exec {
                     number,
                     arguments,
                     environment,
                     cwd,
+                    input,
                 };
                 if let Err(error) = record.command(&command) {
                     record.forget_exec();
@@ -430,6 +455,14 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 let record = self.record(ic)?;
                 record.log.add(of, stream, bytes);
                 Self::tell_followers(record, deferred);
+                Ok(reply.ok(&[]))
+            }
+            ServerOp::Taken => {
+                let of = u32::try_from(request.word(0)).map_err(|_| Error::Malformed)?;
+                // Who has ended meanwhile takes no more.
+                if let Some(awaits) = self.record(ic)?.awaits(of) {
+                    *awaits = false;
+                }
                 Ok(reply.ok(&[]))
             }
             ServerOp::Done => {

@@ -30,6 +30,10 @@ pub type Encoded = Vec<u8, MAX_BYTES>;
 pub struct Exec {
     /// Its number.
     pub number: u32,
+    /// Whether there is input for it.
+    pub input: bool,
+    /// Whether some is on its way.
+    pub awaits: bool,
     /// How it ended, if it has.
     pub status: Option<u64>,
     /// Who wants to know.
@@ -67,6 +71,10 @@ pub struct Record {
     pub root_span: Span,
     /// The regions that it was granted.
     pub grants: Vec<(String<MAX_NAME>, Span), MAX_MOUNTS>,
+    /// Whether there will be input for its first process, and whether that is a terminal.
+    pub input: Option<bool>,
+    /// Whether some is on its way.
+    pub awaits: bool,
     /// Where it is in its life.
     pub status: Status,
     /// How it ended, if it has.
@@ -100,6 +108,8 @@ impl Record {
             bytes: 0,
         },
         grants: Vec::new(),
+        input: None,
+        awaits: false,
         status: Status::Created,
         ended: None,
         log: Log::new(),
@@ -119,6 +129,8 @@ impl Record {
         self.arguments.clear();
         self.environment.clear();
         self.grants.clear();
+        self.input = None;
+        self.awaits = false;
         self.status = Status::Created;
         self.ended = None;
         self.log.clear();
@@ -150,16 +162,32 @@ impl Record {
     ///
     /// # Errors
     /// [`Error::TableFull`] when there are too many that nobody has asked about.
-    pub fn exec(&mut self) -> Result<u32> {
+    pub fn exec(&mut self, input: bool) -> Result<u32> {
         let number = self.next_exec;
         let exec = Exec {
             number,
+            input,
+            awaits: false,
             status: None,
             waiter: None,
         };
         self.execs.push(exec).map_err(|_| Error::TableFull)?;
         self.next_exec = self.next_exec.wrapping_add(1).max(1);
         Ok(number)
+    }
+
+    /// Whether input is on its way to the program of this number, if there is input for it and it has not ended; 0 is
+    /// the container's own.
+    pub fn awaits(&mut self, number: u32) -> Option<&mut bool> {
+        let takes = |exec: &&mut Exec| exec.number == number && exec.input && exec.status.is_none();
+        match number {
+            0 => self.input.map(|_| &mut self.awaits),
+            _ => self
+                .execs
+                .iter_mut()
+                .find(takes)
+                .map(|exec| &mut exec.awaits),
+        }
     }
 
     /// Whether the program of this number has ended; 0 is the container.

@@ -22,6 +22,8 @@ use xos_server::{Manager, Space};
 
 use crate::factory::{ContainerFactory, DEFAULT_MEMORY, Memory, ROOT_ADDRESS, SERVER};
 
+mod input;
+
 const CLIENT: Who = Who::Session(3);
 
 /// What the factory of programs was asked, and memory that was filled.
@@ -671,6 +673,7 @@ fn a_server_that_fetches_nothing_costs_a_bounded_amount() {
             arguments: "true\0",
             environment: "",
             cwd: "",
+            input: false,
         };
         assert_eq!(test.holder(id, &exec), full);
         assert_eq!(
@@ -688,6 +691,7 @@ fn a_program_is_started_in_a_container_and_waited_for_once() {
             arguments: "ls\0/\0",
             environment: "B=1\0",
             cwd: "/tmp",
+            input: false,
         };
         let number = word(&answer(test.holder(id, &exec)).unwrap());
         let fetched = bytes(&answer(test.server(id, ServerOp::Next, &[])).unwrap());
@@ -696,6 +700,7 @@ fn a_program_is_started_in_a_container_and_waited_for_once() {
             arguments: "ls\0/\0",
             environment: "B=1\0",
             cwd: "/tmp",
+            input: false,
         };
         assert_eq!(postcard::from_bytes::<Command<'_>>(&fetched), Ok(expected));
         assert!(matches!(
@@ -720,6 +725,7 @@ fn output_of_a_program_that_was_started_in_a_container_is_its_own_and_ends_with_
             arguments: "ls\0",
             environment: "",
             cwd: "",
+            input: false,
         };
         let of = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
         answer(test.server(id, ServerOp::Next, &[])).unwrap();
@@ -760,6 +766,7 @@ fn programs_that_were_started_in_a_container_are_killed_with_it() {
             arguments: "sleep\0",
             environment: "",
             cwd: "",
+            input: false,
         };
         let waited = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
         let unwaited = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
@@ -877,6 +884,7 @@ fn a_servers_word_is_about_its_own_container_alone() {
             arguments: "x\0",
             environment: "",
             cwd: "",
+            input: false,
         };
         let number = word(&answer(test.holder(one, &exec)).unwrap());
         assert_eq!(

@@ -80,11 +80,16 @@ struct Contained {
 }
 
 fn try_start(description: Description<'_>) -> Result<Contained, BootError> {
+    try_start_with(description, false)
+}
+
+fn try_start_with(description: Description<'_>, input: bool) -> Result<Contained, BootError> {
     let setup = Setup {
         name: "box",
         container: description,
         command: List::EMPTY,
         more_environment: List("A=2\0"),
+        input,
         root: Span::default(),
         regions: xos_container::Vec::new(),
     };
@@ -110,6 +115,7 @@ impl Contained {
             .report(&mut self.test.server, |report| match report {
                 Report::Output(of, stream, bytes) => output.push((of, stream, bytes.to_vec())),
                 Report::Done(number, status) => ends.push((number, status)),
+                Report::Taken(_) => {}
             });
         (output, ends)
     }
@@ -125,6 +131,7 @@ impl Contained {
             arguments,
             environment: "A=3\0",
             cwd: "",
+            input: false,
         });
         let mut now = self.test.server.tasks.threads.keys();
         now.find(|thread| !before.contains(thread))
@@ -479,6 +486,7 @@ fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing(
             arguments,
             environment: "",
             cwd: "",
+            input: false,
         });
         assert_eq!(c.reports().1, [(number, status)], "{arguments}");
     }
@@ -487,6 +495,7 @@ fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing(
         arguments: "init\0",
         environment: "",
         cwd: "/nowhere",
+        input: false,
     });
     assert_eq!(c.reports().1, [(4, 126)]);
     let after = (
@@ -494,6 +503,55 @@ fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing(
         c.test.server.tasks.processes.len(),
     );
     assert_eq!(after, before);
+}
+
+#[test]
+fn input_from_outside_is_read_and_has_an_end() {
+    let mut c = try_start_with(description(), true).ok().unwrap();
+    let give = |c: &mut Contained, of, bytes| c.command(Command::Input { of, bytes });
+    give(&mut c, 0, b"hello");
+    // For somebody who gets none, or is not there.
+    give(&mut c, 7, b"lost");
+    let read = [0, DATA, 100];
+    assert_eq!(c.test.call(INIT, linux::__NR_read, read), Some(5));
+    assert_eq!(c.test.call(INIT, linux::__NR_read, read), None);
+    give(&mut c, 0, b"more");
+    assert_eq!(c.test.result(INIT), Some(4));
+    // More than there is room for waits for who reads it, and that is said.
+    let taken = |c: &mut Contained| {
+        let mut taken = vec![];
+        c.container.report(&mut c.test.server, |report| {
+            if let Report::Taken(of) = report {
+                taken.push(of);
+            }
+        });
+        taken
+    };
+    assert_eq!(taken(&mut c), [0, 7, 0]);
+    let (mut given, mut read) = (0, 0);
+    loop {
+        give(&mut c, 0, &[b'x'; 500]);
+        given += 500;
+        if taken(&mut c).is_empty() {
+            break;
+        }
+    }
+    assert!(given > 64 << 10, "{given}");
+    while read < given {
+        let got = c.test.call(INIT, linux::__NR_read, [0, DATA, 500]);
+        read += got.expect("there is more");
+        taken(&mut c);
+    }
+    give(&mut c, 0, b"");
+    assert_eq!(taken(&mut c), [0]);
+    assert_eq!(c.test.call(INIT, linux::__NR_read, [0, DATA, 500]), Some(0));
+    // Nobody is harmed by what comes afterwards, or by who does not read.
+    give(&mut c, 0, b"late");
+    let mut c = try_start_with(description(), true).ok().unwrap();
+    c.test.call(INIT, linux::__NR_close, [0]);
+    give(&mut c, 0, b"hello");
+    give(&mut c, 0, b"hello");
+    assert_eq!(c.test.server.ended, None);
 }
 
 #[test]
@@ -540,6 +598,7 @@ fn there_are_no_more_threads_than_the_description_says() {
         arguments: "init\0",
         environment: "",
         cwd: "",
+        input: false,
     });
     assert_eq!(c.reports().1, [(1, 126)]);
     let args = [child.number().into(), 0, 0, 0];

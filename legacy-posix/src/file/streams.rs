@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Standard streams of programs that were started from outside: output that the server reads itself, and
-//! input that there is none of.
+//! Standard streams of programs that were started from outside: output that the server reads itself, and input that
+//! it writes itself, or that there is none of.
 
 use linux_raw_sys::general::{O_RDONLY, O_RDWR, O_WRONLY};
 
 use super::{Files, Object, TerminalId};
 use crate::pipe::PipeId;
 use crate::vfs::Call;
-use crate::{Buffer, Page, Pages, Result, Segment};
+use crate::{Buffer, Errno, Page, Pages, Result, Segment};
 
 /// Bytes that are read at a time.
 pub const PIECE: usize = 768;
@@ -69,6 +69,68 @@ impl Files {
     /// The server does not read an output any more.
     pub fn forget_output(&mut self, pages: &mut dyn Pages, pipe: PipeId) {
         self.pipes.close(pages, &mut self.queues, pipe, true, false);
+    }
+
+    /// A descriptor of the caller's for reading from a pipe that the server writes to with [`Files::feed`], and
+    /// is to [end](Files::end_input).
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`.
+    pub fn open_input(&mut self, call: &mut Call) -> Result<PipeId> {
+        let pipe = self.create_pipe()?;
+        let open = match self.insert(Object::Pipe(pipe), O_RDONLY, None, u64::MAX) {
+            Ok(open) => open,
+            Err(error) => {
+                self.discard_pipe(call.pages, pipe);
+                return Err(error);
+            }
+        };
+        self.pipes.open(&mut self.queues, pipe, true, true);
+        match self.install(call, open, false) {
+            Ok(_) => Ok(pipe),
+            Err(error) => {
+                self.end_input(call.pages, pipe);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes to an input, by way of a frame that is nobody else's: how many bytes there was room for, or that
+    /// nobody reads any more.
+    ///
+    /// # Errors
+    /// `EPIPE`; `ENOMEM`.
+    pub fn feed(
+        &mut self,
+        pages: &mut dyn Pages,
+        pipe: PipeId,
+        scratch: Page,
+        bytes: &[u8],
+    ) -> Result<usize> {
+        let mut fed = 0;
+        for piece in bytes.chunks(PIECE) {
+            if self.pipes.ends(pipe).0 == 0 {
+                return Err(Errno::PIPE);
+            }
+            pages.write(scratch, 0, piece);
+            let segments = [Segment {
+                page: scratch,
+                offset: 0,
+                length: piece.len() as u16,
+            }];
+            let mut from = Buffer::new(&segments);
+            let written = self.pipes.write(pages, &mut self.queues, pipe, &mut from)?;
+            fed += written;
+            if written < piece.len() {
+                break;
+            }
+        }
+        Ok(fed)
+    }
+
+    /// There is no more input.
+    pub fn end_input(&mut self, pages: &mut dyn Pages, pipe: PipeId) {
+        self.pipes.close(pages, &mut self.queues, pipe, false, true);
     }
 
     /// A descriptor of the caller's for input that is at its end.

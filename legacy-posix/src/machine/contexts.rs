@@ -59,8 +59,8 @@ impl System {
     }
 
     /// Starts a program, and gives its number. The order is in lines, or strings with a zero byte behind each: a
-    /// token, the bytes that it may cost (0 for the usual), the factory, variables (`NAME=value`), the image, and
-    /// arguments. A token alone ends the one that was started so, if it has not ended, and forgets it.
+    /// token, the bytes that it may cost (0 for the usual), the factory, `-i` or `-t` for a container with input or with a
+    /// terminal, variables (`NAME=value`), the image, and arguments. A token alone ends the one that was started so, if it has not ended, and forgets it.
     fn run(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let text = core::str::from_utf8(text).map_err(|_| Errno::INVAL)?;
         let text = text.strip_suffix(['\n', '\0']).unwrap_or(text);
@@ -79,6 +79,8 @@ impl System {
             0 if factory != CONTAINER => MEMORY,
             memory => memory,
         };
+        // What a container's input is, which it must know before it runs.
+        let input = words.next_if(|word| ["-i", "-t"].contains(word));
         let mut variables = Vec::new();
         while let Some(variable) = words.peek().and_then(|word| word.split_once('=')) {
             variables.push(variable);
@@ -105,6 +107,11 @@ impl System {
             .args(arguments.iter().copied());
         let start = || -> xos::Result<Ic> {
             let ic = xos::factory(factory)?.create(&spec)?;
+            if let Some(input) = input {
+                let terminal = input == "-t";
+                let request = postcard::to_allocvec(&Request::Attach { terminal });
+                ic.invoke(&request.unwrap_or_default(), &mut [0; MAX_BYTES])?;
+            }
             ic.start()?;
             Ok(ic)
         };

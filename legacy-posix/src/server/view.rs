@@ -61,6 +61,7 @@ fn info(tasks: &Tasks, process: &Process, thread: Option<&Thread>) -> Info {
         group: process.group,
         session: process.session,
         credentials: (*process.credentials).clone(),
+        no_new_rights: process.no_new_rights,
         threads: process.threads.len() as u32,
         nice: process.nice,
         user_ticks: ticks(own.times.user),

@@ -20,6 +20,7 @@ pub struct Info {
     pub group: ProcessId,
     pub session: ProcessId,
     pub credentials: Credentials,
+    pub no_new_rights: bool,
     pub threads: u32,
     pub nice: i32,
     pub user_ticks: u64,

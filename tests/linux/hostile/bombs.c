@@ -176,6 +176,27 @@ void memory(void) {
         bomb(6, more_memory);
 }
 
+static void look_for_traces(void) {
+    // All that can be had, each page of which is written to first, so that it is there.
+    for (;;) {
+        char *start = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (start == MAP_FAILED)
+            return;
+        for (long at = 0; at < 16 * PAGE; at += PAGE) {
+            *(volatile char *)(start + at) = 0;
+            for (long word = 0; word < PAGE / 8; word++)
+                if (((uint64_t *)(start + at))[word])
+                    fail("a new page has %#lx in it", ((uint64_t *)(start + at))[word]);
+        }
+    }
+}
+
+void traces(void) {
+    // What the first ones have written, the others get.
+    bomb(2, more_memory);
+    bomb(2, look_for_traces);
+}
+
 static void more_mappings(void) {
     // One page of each two, so that none can be joined.
     char *start = mmap(NULL, 1ul << 32, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -101,6 +101,7 @@ void descriptors(void);
 void pipes(void);
 void memory(void);
 void mappings(void);
+void traces(void);
 void files(void);
 void names(void);
 void signals(void);

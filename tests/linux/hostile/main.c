@@ -31,6 +31,7 @@ static const struct {
     {"a_bomb_of_pipes", pipes},
     {"a_bomb_of_memory", memory},
     {"a_bomb_of_mappings", mappings},
+    {"memory_that_others_have_left", traces},
     {"a_bomb_of_files", files},
     {"a_bomb_of_names", names},
     {"a_bomb_of_signals", signals},

@@ -4,11 +4,14 @@ container run --rm busybox sh -c 'echo "on $(hostname)"; echo aside >&2; exit 3'
 echo "status $?"
 cat /tmp/said
 container run -e A=1 --rm busybox sh -c 'echo "A=$A"; ps | wc -l'
+echo from here | container run -i --rm busybox cat
 container run -d --name web -m 8M busybox sleep 1000
 container run --name web busybox true
 echo "status $?"
 container list | sed 's/ [0-9][0-9]* / N /' | tr -s ' '
 container exec -w /tmp web sh -c 'pwd; exit 4'
+echo "status $?"
+echo from there | container exec -i web sh -c 'cat; exit 5'
 echo "status $?"
 container stats | awk 'NR == 2 { print $1, $5, $6, ($3 > 0) }'
 id=$(container list | awk '$1 == "web" { print $2 }')

@@ -157,7 +157,7 @@ fn stem(path: &Path) -> String {
 }
 
 /// Builds the C files of a folder to one program for the build machine.
-fn build(name: &str) -> Result<PathBuf, String> {
+pub fn build(name: &str) -> Result<PathBuf, String> {
     let build = || -> Result<PathBuf> {
         let to = root().join("target/tests-linux");
         fs::create_dir_all(&to)?;

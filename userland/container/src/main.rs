@@ -13,10 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use xos_container_line::{Command, Containers, Cost, FACTORY, Known, Piece, Run, Session};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use xos_container_line::{
+    Command, Containers, Cost, FACTORY, Input, Known, MAX_INPUT, Piece, Run, Session,
+};
 use xos_protocol::container::{Log, Request, Stream};
 
 /// Where the system shows itself.
@@ -50,6 +54,10 @@ type Result<T> = std::result::Result<T, Failure>;
 /// The system, behind its files.
 struct System {
     interrupt: Arc<AtomicBool>,
+    /// What is typed, while it is a container's input.
+    typed: Option<Receiver<Vec<u8>>>,
+    /// How the terminal was before it was to show nothing.
+    before: Option<Termios>,
 }
 
 /// Writes an order and reads the answer to it, which whoever gave the order finds in the same open file.
@@ -133,6 +141,11 @@ impl Containers for System {
 
     fn create_container(&mut self, name: &str, run: &Run) -> Result<(u64, u64)> {
         let mut words = vec![name.to_owned(), run.memory.to_string(), FACTORY.to_owned()];
+        match (run.input, run.terminal) {
+            (false, false) => {}
+            (_, false) => words.push(String::from("-i")),
+            (_, true) => words.push(String::from("-t")),
+        }
         words.extend(run.environment.iter().cloned());
         words.push(run.image.clone());
         words.extend(run.arguments.iter().cloned());
@@ -145,6 +158,57 @@ impl Containers for System {
             error: io::ErrorKind::InvalidData.into(),
         })?;
         Ok((number, number))
+    }
+
+    fn attach_container(&mut self, _: u64, _: bool) -> Result<()> {
+        // So it was made.
+        Ok(())
+    }
+
+    fn container_input(&mut self, number: u64, of: u32, bytes: &[u8]) -> Result<bool> {
+        match ask(number, &Request::Input { of, bytes }) {
+            // What came before is on its way.
+            Err(failure) if failure.error.kind() == io::ErrorKind::OutOfMemory => Ok(false),
+            given => given.map(|_| true),
+        }
+    }
+
+    fn take_input(&mut self, input: Option<Input>) {
+        // Who looks at raw keys shows none of them.
+        if let Some(before) = self.before.take() {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.typed = Some(receiver);
+        match input {
+            None => self.typed = None,
+            Some(Input::Raw) => {
+                if let Ok(before) = tcgetattr(io::stdin()) {
+                    let mut raw = before.clone();
+                    raw.make_raw();
+                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, &raw);
+                    self.before = Some(before);
+                }
+            }
+            Some(Input::Lines) => {}
+        }
+        if self.typed.is_some() {
+            // It ends with this program, which cannot wait for it.
+            thread::spawn(move || {
+                let mut buffer = [0; MAX_INPUT];
+                loop {
+                    let count = io::stdin().read(&mut buffer).unwrap_or(0);
+                    if sender.send(buffer[..count].to_vec()).is_err() || count == 0 {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+
+    fn typed(&mut self) -> Vec<Vec<u8>> {
+        let typed = self.typed.as_ref();
+        typed.map_or_else(Vec::new, |typed| typed.try_iter().collect())
     }
 
     fn start_container(&mut self, _: u64) -> Result<()> {
@@ -179,11 +243,13 @@ impl Containers for System {
         arguments: &[String],
         environment: &[String],
         cwd: &str,
+        input: bool,
     ) -> Result<u32> {
         let request = Request::Exec {
             arguments: &joined(arguments),
             environment: &joined(environment),
             cwd,
+            input,
         };
         let program = ask_number(number, &request)?;
         u32::try_from(program).map_err(|_| senseless(number))
@@ -274,6 +340,8 @@ fn main() -> ExitCode {
     };
     let mut system = System {
         interrupt: Arc::default(),
+        typed: None,
+        before: None,
     };
     let outcome = Session::of(known).act(&mut system, command);
     if let Some(message) = outcome.message {

@@ -2,7 +2,7 @@
 use super::*;
 use crate::command::LINUX;
 use proptest::prelude::*;
-use xos_container_line::{Containers, Cost, Piece, Run};
+use xos_container_line::{Containers, Cost, Input, Piece, Run};
 use xos_protocol::container::Stream;
 use xos_protocol::contract::*;
 use xos_protocol::manager::{Rights, ServiceInfo};
@@ -28,6 +28,13 @@ struct Fake {
     /// Containers by number: what they print, how they ended, signals that they got.
     contained: Vec<(&'static str, Option<u8>, Vec<u8>)>,
     removed: Vec<usize>,
+    /// What is typed, a piece at a time; what containers were given; as what it was taken; whether there was a terminal.
+    typed: Vec<Vec<u8>>,
+    given: Vec<(u32, Vec<u8>)>,
+    inputs: Vec<Option<Input>>,
+    attached: Vec<bool>,
+    /// Whether what was given before is still on its way.
+    busy: bool,
     /// Interrupts that will have been typed.
     interrupts: u32,
 }
@@ -233,6 +240,34 @@ impl Containers for Fake {
         Ok((20 + number as u64, number))
     }
 
+    fn attach_container(&mut self, _: usize, terminal: bool) -> Result<()> {
+        self.attached.push(terminal);
+        Ok(())
+    }
+
+    fn container_input(&mut self, container: usize, of: u32, bytes: &[u8]) -> Result<bool> {
+        self.busy = !self.busy;
+        if self.busy {
+            return Ok(false);
+        }
+        self.given.push((of, bytes.to_vec()));
+        if bytes.is_empty() {
+            self.contained[container].1 = Some(4);
+        }
+        Ok(true)
+    }
+
+    fn take_input(&mut self, input: Option<Input>) {
+        self.inputs.push(input);
+    }
+
+    fn typed(&mut self) -> Vec<Vec<u8>> {
+        match self.typed.is_empty() {
+            true => Vec::new(),
+            false => vec![self.typed.remove(0)],
+        }
+    }
+
     fn start_container(&mut self, container: usize) -> Result<()> {
         let (text, status, _) = &mut self.contained[container];
         *status = (!text.is_empty()).then_some(3);
@@ -271,7 +306,14 @@ impl Containers for Fake {
         Ok(())
     }
 
-    fn exec_in(&mut self, _: usize, arguments: &[String], _: &[String], _: &str) -> Result<u32> {
+    fn exec_in(
+        &mut self,
+        _: usize,
+        arguments: &[String],
+        _: &[String],
+        _: &str,
+        _: bool,
+    ) -> Result<u32> {
         Ok(arguments.len() as u32)
     }
 
@@ -637,6 +679,20 @@ fn the_interrupt_character_is_a_signal_at_first_and_the_end_when_typed_again() {
     assert_eq!(shell.line("container run --rm busy").status, 137);
     assert_eq!(shell.system.contained[0].2, [2, 9]);
     assert_eq!(shell.system.removed, [0]);
+}
+
+#[test]
+fn what_is_typed_is_a_containers_input() {
+    for (options, terminal, input) in [("-i", false, Input::Lines), ("-it", true, Input::Raw)] {
+        let mut shell = shell();
+        shell.system.typed = vec![b"hello\n".to_vec(), Vec::new()];
+        let line = format!("container run {options} --rm busy cat");
+        assert_eq!(shell.line(&line).status, 4);
+        assert_eq!(shell.system.attached, [terminal]);
+        assert_eq!(shell.system.inputs, [Some(input), None]);
+        let given = [(0, b"hello\n".to_vec()), (0, Vec::new())];
+        assert_eq!(shell.system.given, given);
+    }
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Processes for Table {
             group: pid(found.group),
             session: pid(found.session),
             credentials: found.who.clone(),
+            no_new_rights: false,
             threads: 1,
             nice: 0,
             user_ticks: 3,

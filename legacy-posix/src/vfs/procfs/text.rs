@@ -286,6 +286,12 @@ fn status(env: &Env, number: u32, info: &Info) -> Vec<u8> {
     ] {
         put!(rest, "{name}\t{set:016x}");
     }
+    // System calls are not filtered here.
+    put!(
+        rest,
+        "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0",
+        u8::from(info.no_new_rights)
+    );
     put!(
         rest,
         "voluntary_ctxt_switches:\t{}",

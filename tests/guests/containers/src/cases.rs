@@ -17,6 +17,8 @@ cases! {
     what_cannot_be_changed_is_not_whoever_asks,
     containers_of_one_image_do_not_see_each_others_changes,
     a_program_run_beside_the_first_has_its_own_output_and_status,
+    what_is_given_as_input_is_read_and_has_an_end,
+    a_terminal_of_a_container_is_one,
     signals_reach_the_first_process_as_they_do_in_linux,
     what_cannot_be_run_ends_with_the_status_that_shells_give_it,
     too_many_processes_and_too_much_memory_harm_nobody_else,

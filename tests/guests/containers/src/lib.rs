@@ -19,6 +19,8 @@ pub const EAT: &str = "eat";
 
 /// The file of the initial tree that says which cases are run, if not all that need few containers.
 pub const CASES: &str = "etc/cases";
+/// What it says for the claims of the contract.
+pub const CLAIMS: &str = "claims";
 /// What it says for those that need many.
 pub const CROWD: &str = "crowd";
 /// What it says for the benchmark.

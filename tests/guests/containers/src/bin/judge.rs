@@ -27,11 +27,14 @@ use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 #[path = "judge/bench.rs"]
 mod bench;
+#[path = "judge/claims.rs"]
+mod claims;
 #[path = "judge/crowd.rs"]
 mod crowd;
 #[path = "judge/linux.rs"]
 mod linux;
 
+use claims::*;
 use crowd::*;
 use linux::*;
 
@@ -55,6 +58,7 @@ fn init() -> impl Handler {
     });
     let cases: &[Case<()>] = match cases_file() {
         Some(test_containers::BENCH) => &[("measure", |_| bench::measure())],
+        Some(test_containers::CLAIMS) => include!("../cases_claims.rs"),
         Some(test_containers::CROWD) => include!("../cases_crowd.rs"),
         _ => include!("../cases.rs"),
     };

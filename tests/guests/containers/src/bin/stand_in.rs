@@ -80,6 +80,8 @@ fn serve() -> Result<i32, Error> {
     loop {
         match FACTORY.next(&mut buffer)? {
             Command::Signal(signal) => return Ok(128 + i32::from(signal)),
+            // It reads none.
+            Command::Input { .. } => {}
             // The program that it "runs" ends with the number of its arguments.
             Command::Exec {
                 number, arguments, ..

@@ -70,13 +70,14 @@ pub fn its_processes_are_its_own_and_the_first_is_number_one(_: &mut ()) -> Outc
 pub fn user_names_limits_and_directories_are_as_described(_: &mut ()) -> Outcome {
     let script = "id -u; id -G; hostname; hostname -d 2>/dev/null; cat /proc/sys/kernel/domainname 2>/dev/null; \
                   pwd; umask; ulimit -n; ulimit -Hn; echo $GREETING; grep -c . /proc/mounts; \
-                  grep CapEff /proc/self/status";
+                  grep -E 'CapEff|NoNew' /proc/self/status";
     let printed = output("busybox", script)?;
-    let expected = "0\n0 10\nbusy\n/srv/made\n0022\n48\n64\nhello\n8\nCapEff:\t00000000080000eb\n";
+    let expected = "0\n0 10\nbusy\n/srv/made\n0022\n48\n64\nhello\n8\nCapEff:\t00000000080000eb\nNoNewPrivs:\t0\n";
     check_eq!(printed, expected)?;
     let script = "id -u; id -g; id -G; umask; touch /tmp/x; ls -l /tmp/x | cut -c1-10; hostname; \
-                  grep CapEff /proc/self/status";
-    let expected = "1000\n100\n100 7 8\n0077\n-rw-------\nlocked\nCapEff:\t0000000000000000\n";
+                  grep -E 'CapEff|NoNew' /proc/self/status";
+    let expected =
+        "1000\n100\n100 7 8\n0077\n-rw-------\nlocked\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n";
     check_eq!(output("locked", script)?, expected)
 }
 
@@ -141,6 +142,86 @@ pub fn a_program_run_beside_the_first_has_its_own_output_and_status(_: &mut ()) 
     made.container.signal(15)?;
     let printed = made.printed()?;
     check_eq!((&*printed.output, printed.status), ("first\nlast\n", 3))?;
+    made.remove()?;
+    Ok(())
+}
+
+/// Gives somebody in a container input, as soon as there is room for it; none: that was all.
+fn give(made: &Made, of: u32, bytes: &[u8]) -> Result<()> {
+    loop {
+        match made.container.input(of, bytes) {
+            Err(Error::TableFull) => sel4::r#yield(),
+            given => return given,
+        }
+    }
+}
+
+pub fn what_is_given_as_input_is_read_and_has_an_end(_: &mut ()) -> Outcome {
+    let spec = Spec {
+        image: "busybox",
+        arguments: "sh\0-c\0read a; echo got $a; exec wc -c\0",
+        ..Spec::default()
+    };
+    let made = create(0, &spec)?;
+    check_eq!(made.container.input(0, b"early"), Err(Error::BadState))?;
+    made.container.attach(false)?;
+    made.start()?;
+    give(&made, 0, b"hello\n")?;
+    for _ in 0..200 {
+        give(&made, 0, &[b'x'; 700])?;
+    }
+    // A program beside it has input of its own, or none.
+    let number = made.container.exec_with("cat\0", "", "", true)?;
+    give(&made, number, b"mine\n")?;
+    give(&made, number, b"")?;
+    check_eq!(made.streams(number)?.0, "mine\n")?;
+    check_eq!(made.container.exec_wait(number)?, 0)?;
+    give(&made, 0, b"")?;
+    let printed = made.printed()?;
+    check_eq!(
+        (&*printed.output, printed.status),
+        ("got hello\n140000\n", 0)
+    )?;
+    made.remove()?;
+    // One that was not started to have some is at its end from the start.
+    check_eq!(output("busybox", "cat; echo end")?, "end\n")
+}
+
+pub fn a_terminal_of_a_container_is_one(_: &mut ()) -> Outcome {
+    let spec = Spec {
+        image: "busybox",
+        arguments: "sh\0-c\0trap \"echo caught\" INT; tty; read a; sleep 1000 & echo got $a; wait; echo $?; cat\0",
+        ..Spec::default()
+    };
+    let made = create(0, &spec)?;
+    made.container.attach(true)?;
+    made.start()?;
+    let mut seen = String::new();
+    let (mut from, mut given) = (0, 0);
+    loop {
+        let mut buffer = [0; xos_protocol::wire::MAX_BYTES];
+        let log = made.container.log(0, from, true, &mut buffer)?;
+        if log.end {
+            break;
+        }
+        from = log.next;
+        seen += &String::from_utf8_lossy(log.bytes);
+        // What is typed when it is awaited: a line with a mistake in it, the interrupt character, the end.
+        let next: Option<(&str, &[u8])> = [
+            ("console\n", &b"ax\x7fbc\r"[..]),
+            ("got abc\n", b"\x03"),
+            ("caught\n", b"\x04"),
+        ]
+        .get(given)
+        .copied();
+        if let Some((awaited, typed)) = next
+            && seen.contains(awaited)
+        {
+            give(&made, 0, typed)?;
+            given += 1;
+        }
+    }
+    check_eq!((given, made.container.wait()?), (3, 0))?;
     made.remove()?;
     Ok(())
 }
