@@ -111,8 +111,7 @@ pub(super) fn clock_gettime<K: Kernel, P: Pages>(
     [clock, address, ..]: Args,
 ) -> Result<u64> {
     let time = read_clock(s, t, clock)?;
-    let bytes = to_timespec(time).map(u64::to_le_bytes);
-    s.write_bytes(t, address, bytes.as_flattened())?;
+    s.write_words(t, address, &to_timespec(time))?;
     Ok(0)
 }
 
