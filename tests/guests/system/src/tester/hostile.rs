@@ -184,7 +184,7 @@ pub fn a_factory_reaches_nothing_beyond_its_parts_nodes(t: &mut Tester) -> Outco
 }
 
 /// Everything that changes something of the manager's.
-const OPS: [Op; 17] = [
+const OPS: [Op; 24] = [
     Op::Suspend,
     Op::Resume,
     Op::Stat,
@@ -201,6 +201,13 @@ const OPS: [Op; 17] = [
     Op::Close,
     Op::Make,
     Op::Register,
+    Op::Raise,
+    Op::SecondStage,
+    Op::Declare,
+    Op::Pass,
+    Op::Agree,
+    Op::Keep,
+    Op::Bind,
     Op::Destroy,
 ];
 
@@ -343,6 +350,16 @@ fn asked(
                 successor: Successor::None,
             };
             let _ = ask(rogue, op, register.words())?;
+        }
+        Op::Raise => {
+            // Somebody else pays for it.
+            check_eq!(
+                ask(rogue, op, [id, 2, 0, 0])?.err(),
+                Some(Error::NotAllowed)
+            )?;
+        }
+        Op::SecondStage => {
+            let _ = ask(rogue, op, [id, 20, 0, 0])?;
         }
         _ => {
             let _ = ask(rogue, op, [id, 0, 0, 0])?;
