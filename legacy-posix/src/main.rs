@@ -250,6 +250,10 @@ fn serve(
 
 /// Sends what programs have written to their terminal.
 fn drain(server: &mut Server<Machine, Frames>) {
+    // There is nothing after most events.
+    if !server.has_output() {
+        return;
+    }
     let mut ends = LineEnds::default();
     server.drain_console(|bytes| helpers::print(&ends.convert(bytes)));
     let rest = ends.finish();

@@ -15,6 +15,7 @@ use crate::flow::Progress;
 use crate::id_map::IdMap;
 use crate::kernel::{Execution, Registers};
 use crate::mm::{AddressSpace, FileId};
+use crate::pages::Claim;
 use crate::signal::{Actions, AlternateStack, Pending};
 use crate::vfs::source::Contexts;
 use crate::wait::QueueId;
@@ -248,6 +249,16 @@ pub struct Process {
 }
 
 impl Process {
+    /// What it may claim when something is scarce.
+    #[inline]
+    pub fn claim(&self) -> Claim {
+        match self.credentials.euid {
+            _ if self.id == ProcessId::INIT => Claim::First,
+            0 => Claim::Superuser,
+            _ => Claim::Any,
+        }
+    }
+
     /// A soft limit.
     pub fn limit(&self, which: u32) -> u64 {
         self.limits[which as usize].0

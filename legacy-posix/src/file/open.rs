@@ -4,9 +4,10 @@
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
-    CAP_SYS_ADMIN, EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, O_ACCMODE, O_APPEND, O_CLOEXEC,
-    O_CREAT, O_DIRECT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
-    O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFREG,
+    CAP_SYS_ADMIN, EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, MFD_CLOEXEC, MFD_EXEC,
+    MFD_NOEXEC_SEAL, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_EXCL,
+    O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_SYNC,
+    O_TMPFILE, O_TRUNC, O_WRONLY, S_IFREG,
 };
 use linux_raw_sys::net::{AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 
@@ -710,6 +711,40 @@ impl Files {
                 Err(error)
             }
         }
+    }
+
+    /// `memfd_create`: a file in memory that has no name in any directory. Its name is for people, and has been looked
+    /// at. There are no seals and no huge pages.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EMFILE`, `ENFILE`, `ENOSPC`.
+    pub fn memfd_create(&mut self, call: &mut Call, flags: u32) -> Result<i32> {
+        if flags & !(MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_EXEC) != 0
+            || flags & (MFD_NOEXEC_SEAL | MFD_EXEC) == MFD_NOEXEC_SEAL | MFD_EXEC
+        {
+            return Err(Errno::INVAL);
+        }
+        self.free_descriptor(call, 0)?;
+        if self.descriptors.opens.len() >= self.limits.opens {
+            return Err(Errno::NFILE);
+        }
+        let mode = if flags & MFD_NOEXEC_SEAL != 0 {
+            0o666
+        } else {
+            0o777
+        };
+        let credentials = call.caller.credentials;
+        let rights = Rights {
+            mode: S_IFREG | mode,
+            uid: credentials.fsuid,
+            gid: credentials.fsgid,
+        };
+        let fs = self.root().fs;
+        let ino = with!(self, call, fs, |system, env| system
+            .create_unnamed(env, rights))?;
+        let kept = O_RDWR | O_LARGEFILE;
+        let open = self.insert(Object::Regular, kept, Some(Node { fs, ino }), 0)?;
+        self.install(call, open, flags & MFD_CLOEXEC != 0)
     }
 
     /// `socketpair`.

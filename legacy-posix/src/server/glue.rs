@@ -223,15 +223,17 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         })
     }
 
+    /// Whether there is output of the console.
+    pub fn has_output(&self) -> bool {
+        let has_output = |console| self.files.terminals.has_output(console);
+        self.console.is_some_and(has_output)
+    }
+
     /// Output of the console, given to `print` piece by piece.
     pub fn drain_console(&mut self, mut print: impl FnMut(&[u8])) {
         let Some(console) = self.console else {
             return;
         };
-        // There is nothing after most events.
-        if !self.files.terminals.has_output(console) {
-            return;
-        }
         let mut bytes = [0; 512];
         loop {
             let count = self

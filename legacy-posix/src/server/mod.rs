@@ -32,11 +32,11 @@ use crate::file::{Files, Request};
 use crate::flow::{Flow, Progress};
 use crate::futex::Futexes;
 use crate::kernel::{Execution, Extent, Kernel, Registers};
-use crate::mm::{Access, Trap};
+use crate::mm::{Access, Resources, Trap};
 use crate::pages::{Claim, Page, Pages};
 use crate::signal::{Info, Signal};
 use crate::syscall::{self, Outcome};
-use crate::task::{MAX_NUMBER, State, Tasks};
+use crate::task::{MAX_NUMBER, Process, State, Tasks};
 use crate::timers::{Event, Timers};
 use crate::tty::TerminalId;
 use crate::{Errno, ProcessId, Result, ThreadId};
@@ -150,15 +150,11 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             if !matches!(fault, Fault::Page(..)) {
                 // A page that is supplied is nothing to the registers.
                 t.registers = self.kernel.registers(execution);
+                t.progress = Progress::default();
             }
         }
         match fault {
-            Fault::Exception(INVALID_OPCODE, _) if self.is_at_syscall(thread) => {
-                if let Ok(t) = self.tasks.thread_mut(thread) {
-                    t.progress = Progress::default();
-                }
-                self.call(thread);
-            }
+            Fault::Exception(INVALID_OPCODE, _) if self.is_at_syscall(thread) => self.call(thread),
             Fault::Page(address, access) => self.page_fault(thread, address, access),
             Fault::Exception(vector, error) => self.exception(thread, vector, error),
             // An interrupt of software's, whose gate is for nobody.
@@ -216,11 +212,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// What a thread may claim when something is scarce.
     pub(crate) fn claim(&self, thread: ThreadId) -> Claim {
-        match self.tasks.process_of(thread) {
-            Ok(process) if process.id == ProcessId::INIT => Claim::First,
-            Ok(process) if process.credentials.euid == 0 => Claim::Superuser,
-            _ => Claim::Any,
-        }
+        self.tasks
+            .process_of(thread)
+            .map_or(Claim::Any, Process::claim)
     }
 
     /// Whether the server's own memory has room for what a thread's call may make.
@@ -250,7 +244,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         used < all / 16 * (9 + self.claim(thread) as usize)
     }
 
-    /// Takes note of the time, which the program that ran since the last event has used.
+    /// Takes note of the time, which the program that ran since the last event has used, and attends to its thread.
     fn enter(&mut self, thread: Option<ThreadId>) {
         let now = self.kernel.now();
         self.entered = now;
@@ -264,6 +258,9 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             let process = t.process;
             if let Some(process) = self.tasks.processes.get_mut(&process) {
                 process.usage.times.user += used;
+                let claim = process.claim();
+                self.pages.serve(claim);
+                self.kernel.serve(claim);
             }
         }
     }
@@ -302,13 +299,12 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         }
     }
 
-    /// Does the call that a thread's registers ask for.
+    /// Does the call that the registers of a thread ask for, which is attended to.
     fn call(&mut self, thread: ThreadId) {
         let Ok(t) = self.tasks.thread(thread) else {
             return;
         };
         let (number, args) = (t.registers.rax, t.registers.arguments());
-        self.attend(thread);
         let before = self.current.replace(thread);
         let flow = syscall::dispatch(self, thread, number, args);
         self.current = before;
@@ -336,6 +332,7 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             // It is done when the process goes on.
             return;
         }
+        self.attend(thread);
         self.call(thread);
     }
 
@@ -423,10 +420,18 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// The first bytes of what a thread stopped at.
     fn instruction(&mut self, thread: ThreadId) -> Option<[u8; SYSCALL as usize]> {
-        let ip = self.tasks.thread(thread).ok()?.registers.rip;
+        let t = self.tasks.thread(thread).ok()?;
+        let memory = &self.tasks.process(t.process).ok()?.memory;
+        let mut resources = Resources {
+            kernel: &mut self.kernel,
+            pages: &mut self.pages,
+            files: &mut self.files,
+        };
         let mut instruction = [0; SYSCALL as usize];
-        self.read_bytes(thread, ip, &mut instruction).ok()?;
-        Some(instruction)
+        let read = memory
+            .borrow_mut()
+            .read(&mut resources, t.registers.rip, &mut instruction);
+        read.ok().map(|()| instruction)
     }
 
     /// A thread touched a page that is not there.
@@ -436,7 +441,6 @@ impl<K: Kernel, P: Pages> Server<K, P> {
         };
         process.usage.faults += 1;
         let memory = process.memory.clone();
-        self.attend(thread);
         let outcome = if !self.has_room_for_page(thread) {
             Err(Trap::NoMemory)
         } else {

@@ -253,6 +253,12 @@ impl<K: Kernel, P: Pages> Server<K, P> {
             }
             let ready = (t.pending.set() | process.pending.set()) & !t.mask;
             if ready == 0 {
+                // Nothing is in the way of most.
+                if restart.is_none() && t.later_mask.is_none() {
+                    t.state = State::Running;
+                    self.kernel.run(t.execution, &t.registers, extent);
+                    return;
+                }
                 break;
             }
             if extent == Extent::Nothing {

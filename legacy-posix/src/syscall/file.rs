@@ -740,6 +740,21 @@ pub(super) fn eventfd2<K: Kernel, P: Pages>(
     descriptor(s, t, |f, c| f.eventfd2(c, count as u32, flags as u32))
 }
 
+pub(super) fn memfd_create<K: Kernel, P: Pages>(
+    s: &mut Server<K, P>,
+    t: ThreadId,
+    [name, flags, ..]: Args,
+) -> Result<u64> {
+    // What there is of a name besides "memfd:" (`NAME_MAX`).
+    const NAME: usize = 249;
+    s.read_string(t, name, NAME + 1)
+        .map_err(|error| match error {
+            Errno::NAMETOOLONG => Errno::INVAL,
+            error => error,
+        })?;
+    descriptor(s, t, |f, c| f.memfd_create(c, flags as u32))
+}
+
 pub(super) fn fcntl<K: Kernel, P: Pages>(
     s: &mut Server<K, P>,
     t: ThreadId,

@@ -120,7 +120,7 @@ macro_rules! calls {
             number: u64,
             args: Args,
         ) -> Outcome {
-            if !server.has_room(thread) && !makes_nothing(number as u32) {
+            if !makes_nothing(number as u32) && !server.has_room(thread) {
                 return Err(Errno::NOMEM).into();
             }
             // As Linux does, which looks at the low half alone.
@@ -349,6 +349,7 @@ calls! {
     fallocate = __NR_fallocate => path::fallocate,
     accept4 = __NR_accept4 => file::socket_other,
     eventfd2 = __NR_eventfd2 => file::eventfd2,
+    memfd_create = __NR_memfd_create => file::memfd_create,
     epoll_create1 = __NR_epoll_create1 => poll::epoll_create1,
     dup3 = __NR_dup3 => file::dup3,
     pipe2 = __NR_pipe2 => file::pipe2,
@@ -485,7 +486,6 @@ calls! {
     sched_setattr = __NR_sched_setattr,
     sched_getattr = __NR_sched_getattr,
     seccomp = __NR_seccomp,
-    memfd_create = __NR_memfd_create,
     kexec_file_load = __NR_kexec_file_load,
     bpf = __NR_bpf,
     userfaultfd = __NR_userfaultfd,

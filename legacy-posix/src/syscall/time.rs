@@ -111,7 +111,8 @@ pub(super) fn clock_gettime<K: Kernel, P: Pages>(
     [clock, address, ..]: Args,
 ) -> Result<u64> {
     let time = read_clock(s, t, clock)?;
-    s.write_words(t, address, &to_timespec(time))?;
+    let bytes = to_timespec(time).map(u64::to_le_bytes);
+    s.write_bytes(t, address, bytes.as_flattened())?;
     Ok(0)
 }
 

@@ -199,6 +199,27 @@ void descriptors(void) {
     VALUE(write(event, &count, 8));
     VALUE(write(event, &count, 8));
     VALUE(eventfd(0, 77));
+    PART("files in memory");
+    char name[252];
+    memset(name, 'n', 251);
+    name[250] = 0;
+    VALUE(memfd_create(name, 0));
+    name[249] = 0;
+    file = memfd_create(name, MFD_CLOEXEC);
+    IS(file >= 0 && fcntl(file, F_GETFD) == FD_CLOEXEC);
+    IS(fcntl(file, F_GETFL) == (O_RDWR | 0100000));
+    VALUE(write(file, "in memory", 9));
+    VALUE(ftruncate(file, 8192));
+    char *mapped = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    IS(mapped != MAP_FAILED && !memcmp(mapped, "in memory", 10) && mapped[8191] == 0);
+    memcpy(mapped + 4096, "by way of a mapping", 20);
+    char read_back[20];
+    IS(pread(file, read_back, 20, 4096) == 20 && !memcmp(read_back, "by way of a mapping", 20));
+    struct stat of;
+    IS(fstat(file, &of) == 0 && of.st_nlink == 0 && of.st_size == 8192 && S_ISREG(of.st_mode));
+    close(file);
+    VALUE(memfd_create(BAD, 0));
+    VALUE(memfd_create("x", 1 << 20));
 }
 
 static void *later(void *text) {
