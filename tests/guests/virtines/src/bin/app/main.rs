@@ -687,8 +687,12 @@ fn traces(factory: &str) -> i32 {
             return Ok(TRACE);
         }
         for how in [0, 1, 2, 0] {
-            let leave =
-                function.invoke_for(&argument(Deed::Leave, &[how, 0xee, 0xee, 0xee]), SHORT);
+            let argument = argument(Deed::Leave, &[how, 0xee, 0xee, 0xee]);
+            // Who runs out of time shall do so soon; the others have theirs, however slow the machine is.
+            let leave = match how {
+                2 => function.invoke_for(&argument, SHORT),
+                _ => function.invoke(&argument),
+            };
             let ended = match how {
                 0 => leave == Ok(Vec::new()),
                 1 => matches!(leave, Err(Error::Crashed(_))),
