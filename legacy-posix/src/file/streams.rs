@@ -19,8 +19,19 @@ impl Files {
     /// # Errors
     /// `EMFILE`, `ENFILE`.
     pub fn open_output(&mut self, call: &mut Call) -> Result<PipeId> {
+        self.open_stream(call, O_WRONLY, Self::forget_output)
+    }
+
+    /// A descriptor of the caller's for one end of a new pipe, whose other end is the server's, to be closed by
+    /// `close`.
+    fn open_stream(
+        &mut self,
+        call: &mut Call,
+        flags: u32,
+        close: fn(&mut Self, &mut dyn Pages, PipeId),
+    ) -> Result<PipeId> {
         let pipe = self.create_pipe()?;
-        let open = match self.insert(Object::Pipe(pipe), O_WRONLY, None, u64::MAX) {
+        let open = match self.insert(Object::Pipe(pipe), flags, None, u64::MAX) {
             Ok(open) => open,
             Err(error) => {
                 self.discard_pipe(call.pages, pipe);
@@ -31,7 +42,7 @@ impl Files {
         match self.install(call, open, false) {
             Ok(_) => Ok(pipe),
             Err(error) => {
-                self.forget_output(call.pages, pipe);
+                close(self, call.pages, pipe);
                 Err(error)
             }
         }
@@ -77,22 +88,7 @@ impl Files {
     /// # Errors
     /// `EMFILE`, `ENFILE`.
     pub fn open_input(&mut self, call: &mut Call) -> Result<PipeId> {
-        let pipe = self.create_pipe()?;
-        let open = match self.insert(Object::Pipe(pipe), O_RDONLY, None, u64::MAX) {
-            Ok(open) => open,
-            Err(error) => {
-                self.discard_pipe(call.pages, pipe);
-                return Err(error);
-            }
-        };
-        self.pipes.open(&mut self.queues, pipe, true, true);
-        match self.install(call, open, false) {
-            Ok(_) => Ok(pipe),
-            Err(error) => {
-                self.end_input(call.pages, pipe);
-                Err(error)
-            }
-        }
+        self.open_stream(call, O_RDONLY, Self::end_input)
     }
 
     /// Writes to an input, by way of a frame that is nobody else's: how many bytes there was room for, or that
