@@ -706,7 +706,7 @@ fn a_creation_that_fails_anywhere_is_undone() {
     for memory in [0, 7, 100] {
         for fail_in in 0.. {
             let (mut w, payer) = World::with_one();
-            let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+            let before = w.balance();
             w.m.fail_in = Some(fail_in);
             let args = Create {
                 payer: Payer::Client(payer),
@@ -724,7 +724,7 @@ fn a_creation_that_fails_anywhere_is_undone() {
             assert_eq!(result.unwrap_err(), Error::Kernel, "{fail_in}");
             w.rest();
             w.check();
-            assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+            assert_eq!(w.balance(), before);
         }
     }
 }

@@ -4,7 +4,7 @@
 use xos_protocol::manager::{Create, CreateWithin, Event, Op, Payer, RegionCreate, Successor};
 use xos_protocol::{Error, IcId};
 
-use super::BASIC;
+use super::paid_by;
 use crate::model::{DRIVER, MONITOR, ONE, TWO, World};
 
 impl World {
@@ -22,14 +22,10 @@ impl World {
 #[test]
 fn a_crashed_factory_takes_its_ics_along_and_comes_back_as_another() {
     let mut w = World::new();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     w.register(ONE, "one").unwrap();
     let session = w.open(MONITOR, "one", 20).unwrap();
-    let args = Create {
-        payer: Payer::Client(session),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(session, 20);
     let small = w.create(ONE, args).unwrap().id;
     let large = w
         .create(
@@ -60,7 +56,7 @@ fn a_crashed_factory_takes_its_ics_along_and_comes_back_as_another() {
     assert_eq!(w.m.disposed, [ONE]);
     assert_ne!(w.id(ONE), old);
     assert_eq!(w.event(ONE), Event::None);
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    assert_eq!(w.balance(), before);
 }
 
 #[test]
@@ -79,11 +75,7 @@ fn a_successor_inherits_ics_and_clients() {
     let mut w = World::new();
     w.register_as(ONE, "one", 0, Successor::SameName).unwrap();
     let session = w.open(MONITOR, "one", 20).unwrap();
-    let args = Create {
-        payer: Payer::Client(session),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(session, 20);
     let id = w.create(ONE, args).unwrap().id;
     w.crash(ONE);
     assert_eq!(w.m.disposed, [ONE]);
@@ -98,11 +90,7 @@ fn a_successor_inherits_ics_and_clients() {
 #[test]
 fn a_client_that_crashes_is_reported_to_its_servers_and_its_payees_die() {
     let (mut w, session) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(session),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(session, 20);
     let id = w.create(ONE, args).unwrap().id;
     w.make(MONITOR, 0, 70).unwrap();
     w.crash(MONITOR);
@@ -147,11 +135,7 @@ fn a_crash_of_nobody_is_acknowledged() {
 #[test]
 fn the_supervisor_and_nobody_else_can_bring_a_boot_domain_down() {
     let (mut w, session) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(session),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(session, 20);
     let id = w.create(ONE, args).unwrap().id;
     let domain = w.id(ONE);
     for other in [ONE, TWO, DRIVER] {

@@ -7,7 +7,7 @@ use xos_protocol::manager::{
 use xos_protocol::supervisor::boot;
 use xos_protocol::{Error, IcId, IcState, Name, Subject, slots, wire};
 
-use super::{BASIC, Slots, WITHIN};
+use super::{BASIC, Slots, WITHIN, paid_by};
 use crate::model::kernel::Cap;
 use crate::model::{MONITOR, ONE, TWO, World};
 use crate::pool::{self, Part};
@@ -22,12 +22,10 @@ fn a_ping_answers_the_callers_id() {
 #[test]
 fn destroying_gives_back_exactly_what_creating_took() {
     let (mut w, payer) = World::with_one();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         handle: 21,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let created = w.create(ONE, args).unwrap();
     w.check();
@@ -38,7 +36,7 @@ fn destroying_gives_back_exactly_what_creating_took() {
     assert_eq!(w.budget(MONITOR)[1] - before.1[1], 200);
     assert_eq!(w.destroy(ONE, created.id), Ok(1));
     w.check();
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    assert_eq!(w.balance(), before);
     assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
 }
 
@@ -46,10 +44,8 @@ fn destroying_gives_back_exactly_what_creating_took() {
 fn who_pays_for_an_ic_pays_for_what_is_made_like_it_after_its_session_was_closed() {
     let (mut w, session) = World::with_one();
     let args = Create {
-        payer: Payer::Client(session),
-        place: 20,
         handle: 21,
-        ..BASIC
+        ..paid_by(session, 20)
     };
     let first = w.create(ONE, args).unwrap().id;
     w.ask(MONITOR, Op::Close.label(), [session.into(), 0, 0, 0])
@@ -90,11 +86,9 @@ fn a_thousand_lives_later_nothing_is_lost_and_no_id_came_twice() {
     for i in 0..1000 {
         let memory = i % 37;
         let args = Create {
-            payer: Payer::Client(payer),
-            place: 20,
             handle: 21,
             memory,
-            ..BASIC
+            ..paid_by(payer, 20)
         };
         let id = w.create(ONE, args).unwrap().id;
         assert!(id > last);
@@ -111,12 +105,10 @@ fn the_factory_finds_the_parts_where_it_wanted_them() {
     let (mut w, payer) = World::with_one();
     for (parts_radix, cspace_radix) in [(3, 8), (8, 4), (5, 5), (4, 12)] {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: 20,
             memory: 3,
             parts_radix,
             cspace_radix,
-            ..BASIC
+            ..paid_by(payer, 20)
         };
         let created = w.create(ONE, args).unwrap();
         w.check();
@@ -150,10 +142,8 @@ fn the_factory_finds_the_parts_where_it_wanted_them() {
 fn a_failed_creation_leaves_nothing_behind() {
     let (mut w, payer) = World::with_one();
     let good = Create {
-        payer: Payer::Client(payer),
-        place: 22,
         handle: 23,
-        ..BASIC
+        ..paid_by(payer, 22)
     };
     w.create(
         ONE,
@@ -164,7 +154,7 @@ fn a_failed_creation_leaves_nothing_behind() {
         },
     )
     .unwrap();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let cases = [
         (Create { place: 20, ..good }, Error::BadSlot),
         (Create { place: 0, ..good }, Error::BadSlot),
@@ -204,7 +194,7 @@ fn a_failed_creation_leaves_nothing_behind() {
     for (args, error) in cases {
         assert_eq!(w.create(ONE, args).unwrap_err(), error, "{args:?}");
         w.check();
-        assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+        assert_eq!(w.balance(), before);
     }
     assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
 }
@@ -212,11 +202,7 @@ fn a_failed_creation_leaves_nothing_behind() {
 #[test]
 fn nobody_is_charged_who_has_not_opened_a_session_on_the_one_who_asks() {
     let (mut w, payer) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(payer, 20);
     assert_eq!(w.create(TWO, args).unwrap_err(), Error::Gone);
 }
 
@@ -249,11 +235,7 @@ fn who_created_an_ic_and_pays_for_it_lets_it_cost_more_as_long_as_the_budget_las
     assert_eq!(w.budget(ONE)[1] - before[1], cost + 8);
     // Nobody else, and not at somebody else's expense.
     assert_eq!(raise(&mut w, TWO, id, 1).unwrap_err(), Error::NotAllowed);
-    let args = Create {
-        payer: Payer::Client(payer),
-        place: 21,
-        ..BASIC
-    };
+    let args = paid_by(payer, 21);
     let of_client = w.create(ONE, args).unwrap().id;
     let refused = raise(&mut w, ONE, of_client, 1);
     assert_eq!(refused.unwrap_err(), Error::NotAllowed);
@@ -267,7 +249,7 @@ fn who_created_an_ic_and_pays_for_it_lets_it_cost_more_as_long_as_the_budget_las
     assert_eq!(w.destroy(ONE, of_client), Ok(1));
     w.destroy(ONE, id).unwrap();
     while w.reap_one() {}
-    while w.event(ONE) != Event::None {}
+    w.drain(ONE);
     w.check();
     assert_eq!(w.budget(ONE), before);
     assert_eq!(raise(&mut w, ONE, id, 1).unwrap_err(), Error::Gone);
@@ -277,11 +259,9 @@ fn who_created_an_ic_and_pays_for_it_lets_it_cost_more_as_long_as_the_budget_las
 fn growing_gives_memory_up_to_the_quota_and_no_more() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         memory: 1,
         quota: 12,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let id = w.create(ONE, args).unwrap().id;
     let mut grow = |pages, slot| {
@@ -302,11 +282,9 @@ fn a_second_stage_has_one_root_which_goes_with_its_ic() {
     let (mut w, payer) = World::with_one();
     let before = w.free();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         memory: 1,
         quota: 12,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let id = w.create(ONE, args).unwrap().id;
     let ask = |w: &mut World, slot| {
@@ -341,10 +319,8 @@ fn a_second_stage_has_one_root_which_goes_with_its_ic() {
 fn a_second_stage_that_cannot_be_paid_for_is_an_error_and_nothing_else() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         quota: 0,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let id = w.create(ONE, args).unwrap().id;
     // The quota is what it was made of, and that is full.
@@ -362,11 +338,9 @@ fn a_second_stage_that_cannot_be_paid_for_is_an_error_and_nothing_else() {
 fn an_arena_is_grown_a_bounded_number_of_times() {
     let (mut w, payer) = World::with_one();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         memory: 1,
         parts_radix: 8,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let id = w.create(ONE, args).unwrap().id;
     let error = (10..200)
@@ -458,10 +432,8 @@ fn a_badged_endpoint_that_is_kept_is_used_by_the_next_ic_of_the_same_factory_and
     let before = w.free();
     for (factory, payer) in [(ONE, payer), (ONE, payer), (TWO, two), (ONE, payer)] {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: 20,
             handle: 21,
-            ..BASIC
+            ..paid_by(payer, 20)
         };
         let id = w.create(factory, args).unwrap().id;
         // A message through the handle arrives at the factory that made this one.
@@ -485,10 +457,8 @@ fn a_window_must_be_free_and_the_host_must_have_consented() {
     let (mut w, payer) = World::with_one();
     w.register(TWO, "two").unwrap();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         handle: 21,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let host = w.create(ONE, args).unwrap().id.index();
     let name = Name::new("two");
@@ -549,18 +519,16 @@ fn a_host_takes_those_within_it_along_and_their_creator_is_told() {
 #[test]
 fn a_payer_takes_along_what_it_pays_for_however_deep() {
     let (mut w, payer) = World::with_one();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let (mut payer, mut slots) = (payer, Slots::default());
     let mut ids = Vec::new();
     for depth in 0..6 {
         let quota = 400 >> depth;
         let args = Create {
-            payer: Payer::Client(payer),
-            place: slots.next(),
             memory: 1,
             quota,
             ics: 40 - depth * 6,
-            ..BASIC
+            ..paid_by(payer, slots.next())
         };
         let id = w.create(ONE, args).unwrap().id;
         payer = w.open(id.index(), "one", 12).unwrap();
@@ -575,27 +543,24 @@ fn a_payer_takes_along_what_it_pays_for_however_deep() {
         assert_eq!(gone, (i >= 2).then_some(Error::Gone));
     }
     w.destroy(ONE, ids[0]).unwrap();
-    let events: Vec<_> =
-        core::iter::from_fn(|| Some(w.event(ONE)).filter(|e| *e != Event::None)).collect();
+    let events = w.drain(ONE);
     let died: Vec<_> = events
         .iter()
         .filter(|e| matches!(e, Event::Died(_)))
         .collect();
     assert_eq!(died.len(), 5, "{events:?}");
     w.check();
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    assert_eq!(w.balance(), before);
 }
 
 #[test]
 fn a_large_arena_comes_back_when_the_reaper_is_done() {
     let (mut w, payer) = World::with_one();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         memory: 200,
         quota: 400,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let id = w.create(ONE, args).unwrap().id;
     assert_eq!(w.destroy(ONE, id), Ok(0));
@@ -607,22 +572,20 @@ fn a_large_arena_comes_back_when_the_reaper_is_done() {
         w.check();
     }
     assert_eq!(w.event(ONE), Event::Died(id));
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    assert_eq!(w.balance(), before);
 }
 
 #[test]
 fn a_full_reaper_queue_delays_but_loses_nothing() {
     let (mut w, payer) = World::with_one();
     w.m.reaper_room = 8;
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let mut slots = Slots::default();
     for _ in 0..6 {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: slots.next(),
             memory: 100,
             quota: 400,
-            ..BASIC
+            ..paid_by(payer, slots.next())
         };
         let id = w.create(ONE, args).unwrap().id;
         assert_eq!(w.destroy(ONE, id), Ok(0));
@@ -630,29 +593,25 @@ fn a_full_reaper_queue_delays_but_loses_nothing() {
     }
     w.rest();
     w.check();
-    while w.event(ONE) != Event::None {}
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    w.drain(ONE);
+    assert_eq!(w.balance(), before);
 }
 
 #[test]
 fn a_payer_that_dies_waits_for_what_it_paid_for() {
     let (mut w, payer) = World::with_one();
-    let before = (w.free(), w.budget(MONITOR), w.budget(ONE));
+    let before = w.balance();
     let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
         quota: 1000,
-        ..BASIC
+        ..paid_by(payer, 20)
     };
     let outer = w.create(ONE, args).unwrap().id;
     let session = w.open(outer.index(), "one", 12).unwrap();
     let args = Create {
-        payer: Payer::Client(session),
-        place: 21,
         memory: 200,
         quota: 300,
         ics: 0,
-        ..BASIC
+        ..paid_by(session, 21)
     };
     w.create(ONE, args).unwrap();
     let spent = w.budget(MONITOR)[1];
@@ -661,18 +620,14 @@ fn a_payer_that_dies_waits_for_what_it_paid_for() {
     w.check();
     w.rest();
     w.check();
-    while w.event(ONE) != Event::None {}
-    assert_eq!((w.free(), w.budget(MONITOR), w.budget(ONE)), before);
+    w.drain(ONE);
+    assert_eq!(w.balance(), before);
 }
 
 #[test]
 fn states_follow_what_the_creator_says_and_others_cannot_start_what_is_not_composed() {
     let (mut w, payer) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(payer, 20);
     let id = w.create(ONE, args).unwrap().id;
     let state = |w: &mut World| {
         let words = w.on_id(MONITOR, Op::Stat, id).unwrap();
@@ -710,11 +665,9 @@ fn a_list_shows_each_what_it_answers_for() {
     let mut ids = Vec::new();
     for _ in 0..20 {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: slots.next(),
             memory: 0,
             quota: 0,
-            ..BASIC
+            ..paid_by(payer, slots.next())
         };
         ids.push(w.create(ONE, args).unwrap().id);
     }
@@ -747,11 +700,7 @@ fn a_list_shows_each_what_it_answers_for() {
 #[test]
 fn who_is_empowered_may_do_what_the_supervisor_may_for_as_long_as_it_lives() {
     let (mut w, payer) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(payer, 20);
     let free = |w: &mut World, caller| w.ask(caller, Op::Free.label(), [0; 4]).is_ok();
     let a = w.create(ONE, args).unwrap().id;
     assert!(!free(&mut w, a.index()));
@@ -771,11 +720,7 @@ fn who_is_empowered_may_do_what_the_supervisor_may_for_as_long_as_it_lives() {
 #[test]
 fn only_who_answers_for_an_ic_may_touch_it() {
     let (mut w, payer) = World::with_one();
-    let args = Create {
-        payer: Payer::Client(payer),
-        place: 20,
-        ..BASIC
-    };
+    let args = paid_by(payer, 20);
     let a = w.create(ONE, args).unwrap().id;
     let b = w.create(ONE, Create { place: 21, ..args }).unwrap().id;
     for op in [

@@ -49,6 +49,18 @@ pub const BASIC: Create = Create {
     cspace_radix: 5,
 };
 
+/// What `BASIC` asks for, paid by the client of a session, its parts node in slot `place`.
+pub fn paid_by(session: u32, place: u32) -> Create {
+    Create {
+        payer: Payer::Client(session),
+        place,
+        ..BASIC
+    }
+}
+
+/// What is left: of the machine, of the supervisor's budget and of `ONE`'s.
+pub type Balance = (Free, [u64; 3], [u64; 3]);
+
 /// What an IC within another is made of, but for who and where.
 pub const WITHIN: CreateWithin = CreateWithin {
     host: 0,
@@ -66,10 +78,8 @@ impl World {
     /// to make an IC within it.
     pub fn host(&mut self, payer: u32) -> (IcId, CreateWithin) {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: 20,
             handle: 21,
-            ..BASIC
+            ..paid_by(payer, 20)
         };
         let host = self.create(ONE, args).unwrap().id;
         let session = self.open(host.index(), "two", 12).unwrap();
@@ -152,6 +162,16 @@ impl World {
         let words = [Subject::Myself.word(), 0, 0, 0];
         let words = self.ask(caller, Op::Budget.label(), words).unwrap();
         [words[0], words[1], words[2]]
+    }
+
+    pub fn balance(&mut self) -> Balance {
+        (self.free(), self.budget(MONITOR), self.budget(ONE))
+    }
+
+    /// Takes all events that wait for `caller`.
+    pub fn drain(&mut self, caller: u32) -> Vec<Event> {
+        let next = || Some(self.event(caller)).filter(|event| *event != Event::None);
+        core::iter::from_fn(next).collect()
     }
 
     /// A world in which `ONE` is registered and the supervisor has opened it: with the session.

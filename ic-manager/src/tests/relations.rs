@@ -8,7 +8,7 @@ use xos_protocol::manager::{
 };
 use xos_protocol::{Error, IcId, RegionId, Result, Subject, slots, wire};
 
-use super::{ALL, BASIC};
+use super::{ALL, BASIC, paid_by};
 use crate::machine::Kept;
 use crate::model::{DOMAINS, DRIVER, MONITOR, Model, ONE, TWO, World};
 use crate::pool::{self, Part};
@@ -35,11 +35,7 @@ impl Pair {
     fn new() -> Self {
         let (mut w, payer) = World::with_one();
         let [server, client] = [30, 31].map(|place| {
-            let args = Create {
-                payer: Payer::Client(payer),
-                place,
-                ..BASIC
-            };
+            let args = paid_by(payer, place);
             w.create(ONE, args).unwrap().id
         });
         w.make(server.index(), 0, 12).unwrap();

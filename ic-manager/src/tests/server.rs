@@ -2,13 +2,13 @@
 //! Names, sessions, connections, objects, news.
 
 use xos_protocol::manager::{
-    Connect, Consent, Create, EdgeKind, EdgePage, Event, Op, Open, Payer, ServicePage, Successor,
+    Connect, Consent, Create, EdgeKind, EdgePage, Event, Op, Open, ServicePage, Successor,
     WATCH_BADGE,
 };
 use xos_protocol::supervisor::boot;
 use xos_protocol::{Badge, Error, IcId, Name, Subject, Who, slots, wire};
 
-use super::{ALL, BASIC};
+use super::{ALL, BASIC, paid_by};
 use crate::model::kernel::{Cap, GRANT, Object, WRITE};
 use crate::model::{DRIVER, MONITOR, ONE, TWO, World};
 use crate::pool::{self, Part};
@@ -50,16 +50,7 @@ impl World {
         let payer = self
             .open(MONITOR, "one", 200 + self.manager.bonds.end())
             .unwrap();
-        self.create(
-            ONE,
-            Create {
-                payer: Payer::Client(payer),
-                place,
-                ..BASIC
-            },
-        )
-        .unwrap()
-        .id
+        self.create(ONE, paid_by(payer, place)).unwrap().id
     }
 }
 
@@ -158,7 +149,7 @@ fn a_server_that_does_not_read_gets_no_new_clients_and_hurts_nobody_else() {
     };
     assert!(matches!(error, Error::TableFull | Error::OverBudget));
     w.check();
-    while w.event(ONE) != Event::None {}
+    w.drain(ONE);
     w.open(MONITOR, "one", 20).unwrap();
     w.open(MONITOR, "two", 21).unwrap();
     w.check();
@@ -222,7 +213,7 @@ fn a_session_to_a_slot_that_is_not_free_is_refused() {
     let id = IcId::from_word(w.ask(app, Op::Ping.label(), [0; 4]).unwrap()[0]);
     w.destroy(ONE, id).unwrap();
     (1..w.manager.bonds.end()).for_each(|s| w.close(MONITOR, s).unwrap_or(()));
-    while w.event(ONE) != Event::None {}
+    w.drain(ONE);
     assert_eq!((w.free(), w.budget(MONITOR)), before);
 }
 
@@ -453,7 +444,7 @@ fn a_server_that_has_ended_answers_who_waits_before_anybody_asks_how() {
         w.check();
         w.rest();
         w.check();
-        while w.event(ONE) != Event::None {}
+        w.drain(ONE);
         assert_eq!(w.free(), before);
         assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
     }
@@ -526,12 +517,10 @@ fn a_graph_of_many_pages_shows_every_edge_once() {
     let (mut w, payer) = World::with_one();
     for i in 0..40 {
         let args = Create {
-            payer: Payer::Client(payer),
-            place: 100 + i,
             memory: 0,
             quota: 0,
             ics: 0,
-            ..BASIC
+            ..paid_by(payer, 100 + i)
         };
         w.create(ONE, args).unwrap();
     }

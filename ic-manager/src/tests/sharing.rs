@@ -4,7 +4,7 @@
 use xos_protocol::manager::{Consent, Create, Op, Open, PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::{Error, IcId, Name, RegionId, Subject, slots};
 
-use super::BASIC;
+use super::{BASIC, paid_by};
 use crate::model::kernel::Cap;
 use crate::model::{MONITOR, ONE, TWO, World};
 use crate::pool::{self, Part};
@@ -222,11 +222,7 @@ fn a_region_ends_with_its_owner_and_with_its_payer() {
         w.register_as(owner, "inner", 12, xos_protocol::manager::Successor::None)
             .unwrap();
         let payer = w.open(ONE, "one", 50).unwrap();
-        let args = Create {
-            payer: Payer::Client(payer),
-            place: 25,
-            ..BASIC
-        };
+        let args = paid_by(payer, 25);
         let client = w.create(ONE, args).unwrap().id;
         let session = w.open(client.index(), "inner", 12).unwrap();
         let before = w.free();
