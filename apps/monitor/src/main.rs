@@ -17,7 +17,7 @@ use monitor::command::LINUX;
 use monitor::line::Line;
 use monitor::{Shell, Start, System};
 use sel4::cap;
-use sel4_microkit::{Channel, NullHandler, protection_domain, var};
+use sel4_microkit::{Channel, NullHandler, memory_region_bytes, protection_domain};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
 use xos_container_line::{Containers, Cost, FACTORY, Input, MAX_INPUT, Piece, Run};
 use xos_protocol::container::Stream;
@@ -541,13 +541,8 @@ impl Containers for Machine {
 
 /// The initial file tree.
 fn files() -> &'static [u8] {
-    let start = *var!(files: usize = 0);
-    let length = *var!(files_len: usize = 0);
-    if start == 0 || length == 0 {
-        return &[];
-    }
-    // SAFETY: the system description maps that many bytes there, for good, and nobody writes them.
-    unsafe { core::slice::from_raw_parts(start as *const u8, length) }
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    unsafe { memory_region_bytes!(files, files_len) }
 }
 
 #[protection_domain(heap_size = 4 * 1024 * 1024)]

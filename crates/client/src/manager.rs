@@ -245,6 +245,16 @@ impl<P: Port> Manager<P> {
         Event::from_words([kind, detail]).map_err(|_| Error::Unknown)
     }
 
+    /// The clients of this server whose sessions were closed, one by one as the manager tells it: what a
+    /// server that makes no ICs takes when the manager rings.
+    pub fn closed_sessions(&self) -> impl Iterator<Item = u32> {
+        let event = || self.next_event().ok().filter(|event| *event != Event::None);
+        core::iter::from_fn(event).filter_map(|event| match event {
+            Event::Closed(session) => Some(session),
+            _ => None,
+        })
+    }
+
     /// [`Op::Budget`].
     pub fn budget(&self, subject: Subject) -> Result<Budget> {
         let [quota, spent, ics_left, _] = self.ask(Op::Budget, [subject.word()])?.at_least(3)?;

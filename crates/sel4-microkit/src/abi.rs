@@ -63,6 +63,12 @@ pub const BASE_OUTPUT_NOTIFICATION: u64 = 10;
 /// Endpoint of the channel's other end, for protected procedure calls, plus identifier.
 pub const BASE_ENDPOINT: u64 = BASE_OUTPUT_NOTIFICATION + 64;
 
+/// The endpoint of the channel with identifier `id`, for constants: whether the description lets the
+/// domain call there is not looked at.
+pub const fn endpoint(id: u64) -> sel4::cap::Endpoint {
+    sel4::cap::Endpoint::from_bits(BASE_ENDPOINT + id)
+}
+
 /// Interrupt handler, plus identifier.
 pub const BASE_IRQ: u64 = BASE_ENDPOINT + 64;
 

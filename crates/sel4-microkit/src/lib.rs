@@ -119,5 +119,5 @@ pub mod _private {
 
     pub use crate::declare_entry;
     pub use crate::entry::start;
-    pub use crate::symbols::Patched;
+    pub use crate::symbols::{Patched, bytes_at};
 }

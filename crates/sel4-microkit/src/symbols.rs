@@ -85,6 +85,40 @@ macro_rules! memory_region_symbol {
     };
 }
 
+/// Declares the two symbols by which the packer sets where a memory region is (`setvar_vaddr`) and how
+/// much of it there is (`setvar_size`, `setvar_prefill_size`), and gives it as `&'static [u8]`: empty if
+/// the description sets none.
+///
+/// ```ignore
+/// // SAFETY: nobody writes there.
+/// let files = unsafe { memory_region_bytes!(files, files_len) };
+/// ```
+///
+/// # Safety
+/// The description maps it for reading, and nobody who has it may write, as long as this domain lives.
+#[macro_export]
+macro_rules! memory_region_bytes {
+    ($start:ident, $length:ident) => {
+        $crate::_private::bytes_at(
+            *$crate::var!($start: usize = 0),
+            *$crate::var!($length: usize = 0),
+        )
+    };
+}
+
+/// The bytes at an address: none where it is 0.
+///
+/// # Safety
+/// They can be read, and nobody writes them, as long as this domain lives.
+#[doc(hidden)]
+pub unsafe fn bytes_at(start: usize, length: usize) -> &'static [u8] {
+    match start {
+        0 => &[],
+        // SAFETY: the caller's promise.
+        _ => unsafe { core::slice::from_raw_parts(start as *const u8, length) },
+    }
+}
+
 /// Whether this domain is passive. None is with a kernel without scheduling contexts.
 pub fn pd_is_passive() -> bool {
     *var!(microkit_passive: bool = false)

@@ -13,7 +13,7 @@ use spin::Mutex;
 use uart_16550::Uart16550;
 use uart_16550::backend::Backend;
 use xos_server::protocol::console::{MAX_BYTES, Op};
-use xos_server::protocol::manager::{Event, Register, ServiceKind, Successor};
+use xos_server::protocol::manager::{Register, ServiceKind, Successor};
 use xos_server::protocol::{Error, Name, Result, Who, wire};
 use xos_server::{Deferred, Manager, Outcome, Reply, Request, Server, Token, serve};
 
@@ -168,12 +168,9 @@ impl Server for Driver<'_> {
             }
         }
         if bits & 1 << MANAGER.index() != 0 {
-            while let Ok(event) = self.manager.next_event() {
-                match event {
-                    Event::Closed(session) => self.forget(Who::Session(session), deferred),
-                    Event::Died(_) => {}
-                    Event::None => break,
-                }
+            let manager = self.manager;
+            for session in manager.closed_sessions() {
+                self.forget(Who::Session(session), deferred);
             }
         }
     }

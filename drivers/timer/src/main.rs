@@ -15,7 +15,7 @@ use sel4_microkit::{
 };
 use spin::Mutex;
 use timer_driver::{Deadlines, Due, Hpet, Progress, Timer, hpet, rtc};
-use xos_server::protocol::manager::{Event, Register, ServiceKind, Successor};
+use xos_server::protocol::manager::{Register, ServiceKind, Successor};
 use xos_server::protocol::timer::Op;
 use xos_server::protocol::{Error, Name, Result, Who};
 use xos_server::{Deferred, Manager, Outcome, Reply, Request, Server, Token, serve};
@@ -160,12 +160,9 @@ impl Server for Driver<'_> {
             });
         }
         if bits & 1 << MANAGER.index() != 0 {
-            while let Ok(event) = self.manager.next_event() {
-                match event {
-                    Event::Closed(session) => self.forget(Who::Session(session), deferred),
-                    Event::Died(_) => {}
-                    Event::None => break,
-                }
+            let manager = self.manager;
+            for session in manager.closed_sessions() {
+                self.forget(Who::Session(session), deferred);
             }
         }
     }

@@ -5,6 +5,8 @@
 //! an archive that is damaged is refused as a whole when the factory starts,
 //! and what is in the files is the affair of [`program`](crate::program).
 
+use core::fmt;
+
 use heapless::String;
 use tar_no_std::{CorruptDataError, TarArchiveRef};
 
@@ -28,6 +30,17 @@ impl<'a> Files<'a> {
     /// What is wrong with the archive.
     pub fn new(archive: &'a [u8]) -> Result<Self, CorruptDataError> {
         TarArchiveRef::new(archive).map(|archive| Self(Some(archive)))
+    }
+
+    /// The tree that a domain was given, or one without files after `log` was told what is wrong with it:
+    /// a factory serves all the same.
+    pub fn or_none(archive: &'a [u8], log: impl FnOnce(fmt::Arguments<'_>)) -> Self {
+        Self::new(archive).unwrap_or_else(|error| {
+            log(format_args!(
+                "the initial file tree cannot be read: {error}"
+            ));
+            Self::EMPTY
+        })
     }
 
     /// The file that a name means: `bin/NAME` for one without a `/`, if there is that, else the file of

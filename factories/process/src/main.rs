@@ -12,8 +12,8 @@ use process_factory::files::Files;
 use process_factory::kernel::Kernel;
 use process_factory::machine::{Machine, WINDOW, make_window};
 use process_factory::pages::Books;
-use sel4::cap;
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4_microkit::abi::endpoint;
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use xos_server::client::Console;
 use xos_server::factory::FactoryServer;
@@ -23,10 +23,6 @@ use xos_server::{Manager, Space, serve};
 // Identifiers of `system.xml`; their capabilities are where `sel4_microkit::abi` says.
 const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
-
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
 
 type Server = FactoryServer<ProcessFactory<'static, Machine>, MAX_PROCESSES>;
 
@@ -47,23 +43,14 @@ static BOOKS: Mutex<Books<MAX_PROCESSES, NODE_PLACES, BUCKETS>> = Mutex::new(Boo
 
 #[protection_domain]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
 
     let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
     server.factory().set_pages(books.open(FIRST_NODE));
-    match Files::new(archive) {
-        Ok(files) => server.factory().set_files(files),
-        Err(error) => {
-            let kernel = server.factory().kernel();
-            kernel.log(format_args!(
-                "the initial file tree cannot be read: {error}"
-            ));
-        }
-    }
+    let files = Files::or_none(archive, |why| server.factory().kernel().log(why));
+    server.factory().set_files(files);
     if let Err(error) = make_window(&MANAGER) {
         panic!("no window for writing to processes' memory: {error}");
     }

@@ -8,7 +8,7 @@
 mod machine;
 
 use machine::Machine;
-use sel4::cap;
+use sel4_microkit::abi::endpoint;
 use sel4_microkit::{NullHandler, protection_domain};
 use spin::Mutex;
 use thread_factory::{MAX_THREADS, ThreadFactory};
@@ -17,7 +17,7 @@ use xos_server::protocol::manager::Successor;
 use xos_server::{Manager, Space, serve};
 
 /// Identifier 0 of `system.xml`; its capability is where `sel4_microkit::abi` says.
-const MANAGER: Manager = Manager::new(cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT));
+const MANAGER: Manager = Manager::new(endpoint(0));
 
 type Server = FactoryServer<ThreadFactory<Machine>, MAX_THREADS>;
 

@@ -7,8 +7,8 @@
 
 use process_factory::files::Files;
 use process_factory::kernel::Kernel as _;
-use sel4::cap;
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4_microkit::abi::endpoint;
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use virtine_factory::factory::{MAX_VIRTINES, VirtineFactory};
 use virtine_factory::kernel::Kernel as _;
@@ -23,10 +23,6 @@ const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
 const TIMER: Timer = Timer::new(endpoint(2));
 
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
-
 type Server = FactoryServer<VirtineFactory<'static, Machine>, MAX_VIRTINES>;
 
 /// In a static because of its size; taken once.
@@ -39,24 +35,17 @@ static SERVER: Mutex<Server> = {
 
 #[protection_domain]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
 
     let mut server = SERVER.lock();
     if let Err(error) = server.factory().kernel().prepare(&MANAGER) {
         panic!("no pages for plans: {error}");
     }
-    match Files::new(archive) {
-        Ok(files) => server.factory().set_files(files),
-        Err(error) => {
-            let kernel = server.factory().kernel().composing();
-            kernel.log(format_args!(
-                "the initial file tree cannot be read: {error}"
-            ));
-        }
-    }
+    let files = Files::or_none(archive, |why| {
+        server.factory().kernel().composing().log(why)
+    });
+    server.factory().set_files(files);
     if let Err(error) = server.register("virtine", Successor::None) {
         panic!("cannot register as `virtine`: {error}");
     }

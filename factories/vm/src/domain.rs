@@ -5,7 +5,7 @@ use process_factory::factory::ProcessFactory;
 use process_factory::files::Files;
 use process_factory::kernel::Kernel as _;
 use process_factory::machine::{Machine, make_window};
-use sel4::cap;
+use sel4_microkit::abi::endpoint;
 use xos_server::client::Console;
 use xos_server::factory::FactoryServer;
 use xos_server::protocol::manager::Successor;
@@ -18,10 +18,6 @@ use crate::factory::{Kind, MAX_MACHINES, VmFactory};
 const MANAGER: Manager = Manager::new(endpoint(0));
 /// The domain's session on the console.
 pub const CONSOLE: Console = Console::new(endpoint(1));
-
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
 
 /// The server of such a domain: large, so in a static.
 pub type Server =
@@ -40,18 +36,9 @@ pub const fn server(kind: Kind, machine: Machine) -> Server {
 /// # Panics
 /// When it cannot be registered.
 pub fn run(server: &mut Server, archive: &'static [u8], name: &str) -> ! {
-    match Files::new(archive) {
-        Ok(files) => {
-            server.factory().programs().set_files(files.clone());
-            server.factory().set_files(files);
-        }
-        Err(error) => {
-            let kernel = server.factory().programs().kernel();
-            kernel.log(format_args!(
-                "the initial file tree cannot be read: {error}"
-            ));
-        }
-    }
+    let files = Files::or_none(archive, |why| server.factory().programs().kernel().log(why));
+    server.factory().programs().set_files(files.clone());
+    server.factory().set_files(files);
     if let Err(error) = make_window(&MANAGER) {
         panic!("no window for writing to others' memory: {error}");
     }

@@ -7,7 +7,7 @@
 
 use process_factory::factory::ROOT_SLOTS_OF_PROGRAM;
 use process_factory::machine::{Machine, WINDOW};
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use virtine_factory::vcpu::factory::VIRTINE;
 use vm_factory::domain::{CONSOLE, Server, run, server};
@@ -23,9 +23,7 @@ static SERVER: Mutex<Server> = {
 
 #[protection_domain]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
     run(&mut SERVER.lock(), archive, VCPU)
 }
