@@ -20,6 +20,8 @@ pub mod images;
 
 use std::time::Duration;
 
+use xtask::conform;
+
 /// A file of a system's tree, by its name and what makes it.
 pub type Made = (&'static str, fn() -> Vec<u8>);
 
@@ -30,6 +32,8 @@ pub enum Boots {
     System(&'static str),
     /// The same with containers in its file tree.
     SystemWith(&'static str, &'static [Contained]),
+    /// The same with the programs of a page of the documentation.
+    SystemWithPage(&'static str, &'static Page),
     /// A program of the workspace as root task, without a system.
     RootTask(&'static str),
 }
@@ -82,17 +86,35 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$(stringify!($name)),*] };
 }
 
-/// The conformance suite, run against the factory that is registered under this name.
+/// The conformance suite, run against the factory that is registered under this name: by a boot domain, or
+/// by a program, of the workspace or of a page of the documentation.
 macro_rules! conformance {
     ($factory:literal) => {
+        conformance!($factory, Boots::System(conform::SYSTEM), [])
+    };
+    ($factory:literal, $program:literal) => {
+        conformance!(
+            $factory,
+            Boots::System(conform::SYSTEM),
+            [(conform::PROGRAM_FILE, $program)]
+        )
+    };
+    ($factory:literal, $program:literal, $page:expr) => {
+        conformance!(
+            $factory,
+            Boots::SystemWithPage(conform::SYSTEM, $page),
+            [(conform::PROGRAM_FILE, $program)]
+        )
+    };
+    ($factory:literal, $boots:expr, [$($file:expr)?]) => {
         Suite {
             name: concat!("conformance_", $factory),
-            boots: Boots::System("tests/guests/conformance/conformance.system"),
-            cases: &[include!("../guests/conformance/cases.rs")],
-            programs: &["conformance-probe"],
-            files: &[("etc/factory", $factory)],
+            boots: $boots,
+            cases: &[conform::CASES],
+            programs: &[conform::PROBE],
+            files: &[(conform::FACTORY_FILE, $factory) $(, $file)?],
             made: &[],
-            limit: Duration::from_secs(120),
+            limit: conform::LIMIT,
             count_instructions: None,
         }
     };
@@ -243,6 +265,8 @@ pub const SUITES: &[Suite] = &[
     // A line for each factory.
     conformance!("process"),
     conformance!("thread"),
+    conformance!("lwc", "lwc-factory"),
+    conformance!("task", "task-factory", &PAGES[0]),
     Suite {
         name: "restarts",
         boots: Boots::System("tests/guests/conformance/restarts.system"),
@@ -271,7 +295,7 @@ pub const SUITES: &[Suite] = &[
         programs: &["conformance-probe"],
         files: &[],
         made: &[],
-        limit: Duration::from_secs(480),
+        limit: Duration::from_secs(900),
         count_instructions: None,
     },
 ];
@@ -606,6 +630,13 @@ pub struct Page {
     pub name: &'static str,
     /// Its path from the workspace's folder.
     pub path: &'static str,
+}
+
+impl Page {
+    /// What a folder is called that is its own.
+    pub fn folder(&self) -> String {
+        self.name.replace("::", "-")
+    }
 }
 
 /// All of these.

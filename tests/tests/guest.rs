@@ -202,9 +202,10 @@ impl Drop for End<'_> {
 }
 
 fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
-    let (description, containers) = match suite.boots {
-        Boots::System(description) => (description, &[][..]),
-        Boots::SystemWith(description, containers) => (description, containers),
+    let (description, containers, page) = match suite.boots {
+        Boots::System(description) => (description, &[][..], None),
+        Boots::SystemWith(description, containers) => (description, containers, None),
+        Boots::SystemWithPage(description, page) => (description, &[][..], Some(page)),
         Boots::RootTask(name) => {
             let programs = builder.workspace().programs()?;
             let program = programs
@@ -217,7 +218,8 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
     };
     let root = &builder.workspace().root;
     let scratch = tempfile::tempdir()?;
-    let additions: Vec<_> = containers
+    let mut additions = page.map_or_else(|| Ok(Vec::new()), |page| programs(builder, page))?;
+    let containers = containers
         .iter()
         .map(|contained| {
             let (host, name) = match contained {
@@ -241,7 +243,8 @@ fn pack(builder: &Builder, suite: &Suite) -> Result<Image> {
             let guest = format!("containers/{name}").parse()?;
             Ok(Addition { host, guest })
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    additions.extend(containers);
     let texts = suite.files.iter();
     let texts = texts.map(|(name, text)| (*name, text.as_bytes().to_vec()));
     let made = suite.made.iter().map(|(name, make)| (*name, make()));
@@ -355,15 +358,15 @@ fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes the programs of a page of the documentation, builds them, boots a system with them, and types what
-/// the page says.
-fn run_page(page: &Page) -> Result<()> {
-    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+/// Takes the programs of a page of the documentation, and builds them.
+fn programs(builder: &Builder, page: &Page) -> Result<Vec<Addition>> {
     let workspace = builder.workspace();
     let text = fs::read_to_string(workspace.root.join(page.path))?;
     let steps = steps(&text)?;
-    let name = page.name.replace("::", "-");
-    let folder = workspace.target.join("pages").join(&name);
+    let folder = workspace.target.join("pages").join(page.folder());
+    // Two tests may want them at the same time.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     fs::create_dir_all(folder.join("src"))?;
     for (path, content) in &steps.files {
         // The page's folder is beside the tree, this one is within it.
@@ -377,12 +380,29 @@ fn run_page(page: &Page) -> Result<()> {
     // The versions that everything else is built with.
     fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let programs = builder.build_foreign(&folder.join("Cargo.toml"))?;
-    let additions = programs.into_iter().map(|(name, host)| -> Result<_> {
+    let additions = programs.into_iter().map(|(name, host)| {
         let guest = format!("bin/{name}").parse()?;
         Ok(Addition { host, guest })
     });
-    let additions = additions.collect::<Result<Vec<_>>>()?;
-    let image = pack_system(builder, &name, &additions, &[])?;
+    additions.collect()
+}
+
+/// Boots a system with the programs of a page of the documentation, and types what the page says. That they
+/// pass the conformance suite, as the page says too, is a suite of its own.
+fn run_page(page: &Page) -> Result<()> {
+    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+    let text = fs::read_to_string(builder.workspace().root.join(page.path))?;
+    let steps = steps(&text)?;
+    let conformed = SUITES.iter().any(|suite| {
+        matches!(suite.boots, Boots::SystemWithPage(_, tested) if tested.path == page.path)
+            && Some(suite.name) == steps.conforms.as_deref()
+    });
+    ensure!(
+        conformed,
+        "no suite runs what the page says of the conformance suite"
+    );
+    let additions = programs(builder, page)?;
+    let image = pack_system(builder, &page.folder(), &additions, &[])?;
     let _machine = Permit::take();
     let options = Unattended {
         silence: SILENCE,
@@ -408,6 +428,8 @@ struct Steps<'a> {
     typed: String,
     /// Lines that are printed then.
     printed: Vec<String>,
+    /// The suite that it tells to run, by `make conform`.
+    conforms: Option<String>,
 }
 
 /// Reads a page: a code block is a file if the last line of text before it has a file's name in it as
@@ -431,6 +453,13 @@ fn steps(text: &str) -> Result<Steps<'_>> {
             && ["toml", "rust"].contains(&language)
         {
             steps.files.push((path, block.join("\n") + "\n"));
+        }
+        let conforms = block.iter().find_map(|line| {
+            let named = line.strip_prefix("make conform FACTORY=")?;
+            named.split_whitespace().next()
+        });
+        if let Some(factory) = conforms {
+            steps.conforms = Some(format!("conformance_{factory}"));
         }
         if language == "text" && block.first().is_some_and(|line| line.starts_with("xos> ")) {
             for line in block {

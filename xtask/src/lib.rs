@@ -10,7 +10,7 @@
 //! | [`tree`], [`pack`] | packing: the initial file tree, a system that can be booted |
 //! | [`sim`], [`frames`] | running: a simulator as a stream of events that always ends |
 //! | [`run`], [`exec`], [`tty`] | a machine for a person, for a pipe, for one command |
-//! | [`suite`], [`mod@test`], [`check`] | judging: in-guest suites, all tests, all that is not a test |
+//! | [`suite`], [`mod@test`], [`conform`], [`check`] | judging: in-guest suites, all tests, one factory, all that is not a test |
 //! | [`mod@bench`], [`graph`], [`symbols`] | showing: speed, structure, where a crash was |
 //!
 //! It must never install, download or change anything outside `target/` unless it is asked to by
@@ -20,6 +20,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod conform;
 pub mod debian;
 pub mod deps;
 pub mod exec;

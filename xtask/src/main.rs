@@ -21,7 +21,7 @@ use xtask::test::Selection;
 use xtask::tree::Addition;
 use xtask::userland::SHELLS;
 use xtask::workspace::{Role, progress, root};
-use xtask::{bench, check, deps, exec, graph, run, symbols, test, tty};
+use xtask::{bench, check, conform, deps, exec, graph, run, symbols, test, tty};
 
 /// Builds xOS, boots it, tests it, measures it.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ enum Command {
     Exec(Exec),
     /// Run all tests: on the host and in guests.
     Test(Test),
+    /// Run the conformance suite against the factory of a name.
+    Conform(Conform),
     /// Check format, lints, documentation, licence lines, lengths of files.
     Check,
     /// Run the benchmarks and write docs/benchmarks.md, docs/benchmarks-posix.md, docs/benchmarks-containers.md.
@@ -229,6 +231,18 @@ struct Test {
 }
 
 #[derive(Debug, Args)]
+struct Conform {
+    /// The name that it is registered under.
+    factory: String,
+    /// The program that registers it, a file of the initial file tree, if no boot domain does.
+    #[arg(long, value_name = "PROGRAM")]
+    program: Option<String>,
+    /// Add a file or folder to the initial file tree.
+    #[arg(long, value_name = "HOST=GUEST", value_parser = addition)]
+    add: Vec<Addition>,
+}
+
+#[derive(Debug, Args)]
 struct Bench {
     /// What is measured [default: all of it].
     #[arg(value_enum)]
@@ -327,6 +341,7 @@ fn command(command: Command) -> Result<ExitCode> {
         }
         Command::Check => check::check()?,
         Command::Bench(options) => bench(&options)?,
+        Command::Conform(options) => return conform(&options),
         Command::Graph(options) => graph(options)?,
         Command::Symbolize { address, image } => {
             fs::metadata(&image).with_context(|| format!("cannot read {}", image.display()))?;
@@ -358,6 +373,29 @@ fn run(options: &Run) -> Result<ExitCode> {
         boot,
         Flavour::Release,
     )
+}
+
+fn conform(options: &Conform) -> Result<ExitCode> {
+    let builder = Builder::new(Flavour::Release)?;
+    let mut passed = true;
+    conform::run(
+        &builder,
+        &Qemu::default(),
+        &options.factory,
+        options.program.as_deref(),
+        &options.add,
+        &mut |case, verdict| match verdict {
+            Ok(()) => println!("{case} ... ok"),
+            Err(why) => {
+                passed = false;
+                println!("{case} ... FAILED: {why}");
+            }
+        },
+    )?;
+    Ok(match passed {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn boot(options: &Boot) -> Result<ExitCode> {
@@ -620,6 +658,8 @@ mod tests {
             "bench",
             "bench posix --only getppid",
             "bench containers",
+            "conform process",
+            "conform task --program task-factory --add a=b",
             "graph",
             "graph --with a;b --output c.svg",
             "run --flavour debug --system a.system --add a=b --add c=d",

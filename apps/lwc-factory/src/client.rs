@@ -69,7 +69,12 @@ impl Lwcs {
     /// # Errors
     /// [`NotFound`](Why::NotFound) when no such factory has been started.
     pub fn open() -> Result<Self> {
-        xos::factory(NAME).map(Self)
+        xos::factory(NAME).map(Self::by)
+    }
+
+    /// By a session that was opened with another name: another factory of this kind.
+    pub const fn by(factory: Factory) -> Self {
+        Self(factory)
     }
 
     /// The factory.

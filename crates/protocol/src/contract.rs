@@ -67,7 +67,7 @@ dimension! {
 dimension! {
     /// What its memory is counted against.
     Quota {
-        /// Its creator's arena.
+        /// Its creator's budget: it can spend all that its creator has.
         Creators => "creator's",
         /// An arena of its own: it can exhaust nobody else.
         Own => "own arena",
@@ -78,7 +78,7 @@ dimension! {
     Cpu {
         /// Scheduled at its creator's priority, round robin with it.
         CreatorsPriority => "creator's priority",
-        /// At a priority of its own.
+        /// At a priority of its own, below its creator's: it runs when its creator rests.
         OwnPriority => "own priority",
     }
 }
@@ -94,7 +94,7 @@ dimension! {
 dimension! {
     /// What it takes to get rid of it.
     Teardown {
-        /// Its factory has to help.
+        /// Its factory has to help: what an IC cost is back when its factory has ended it.
         NeedsFactory => "needs the factory",
         /// The manager alone, whatever the factory did.
         ManagerAlone => "by the manager alone",

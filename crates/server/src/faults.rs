@@ -3,9 +3,11 @@
 
 use sel4::{Fault, MessageInfo, UserContext, cap, sys};
 use xos_protocol::ic::FaultKind;
-use xos_protocol::{Error, Result};
+use xos_protocol::{Error, ExitStatus, Result};
+use xos_runtime::panic_report::{EXCEPTION, PanicReport};
 
 use crate::Request;
+use crate::factory::Fate;
 
 /// Labels below this are fault messages of the kernel's (seL4 reference manual 5.0, section 6.2). An IC
 /// can make one up by calling its fault endpoint: what it does to itself by that is its own affair, and a
@@ -52,6 +54,38 @@ pub fn describe(fault: &Fault) -> xos_protocol::Fault {
         }
     };
     xos_protocol::Fault { ip, kind }
+}
+
+/// What a fault comes to where the execution is a program of this system's: a call or send to a capability
+/// that it does not have is refused, and it goes on; everything else is its end, a panic told as such. The
+/// words of a panic are in its memory: who wants them reads them there.
+///
+/// `refuse` and `report` are [`refuse`](fn@refuse), with [`Error::Gone`], and [`report_registers`], by a
+/// `kernel`.
+pub fn fate<K>(
+    fault: &Fault,
+    kernel: &mut K,
+    refuse: impl FnOnce(&mut K) -> Result<bool>,
+    report: impl FnOnce(&mut K) -> Result<[u64; 3]>,
+) -> Fate {
+    let mut told = describe(fault);
+    match fault {
+        Fault::CapFault(fault)
+            if fault.inner().get_InRecvPhase() == 0 && refuse(kernel) == Ok(true) =>
+        {
+            return Fate::GoesOn;
+        }
+        Fault::UserException(fault) if fault.inner().get_Number() == EXCEPTION => {
+            let report = report(kernel).ok();
+            let panic =
+                report.and_then(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi));
+            if panic.is_some() {
+                told.kind = FaultKind::Panic;
+            }
+        }
+        _ => {}
+    }
+    Fate::Ends(ExitStatus::Fault(told))
 }
 
 /// Registers as far as RDI, in the kernel's order: those that this module looks at.
@@ -161,6 +195,37 @@ mod tests {
         assert_eq!((raw.rip, raw.rdi), (0x20_1002, 0));
         // A tag: the label above 12 bits, and no words.
         assert_eq!(raw.rsi, Error::Gone.label() << 12);
+    }
+
+    fn fate_of(label: u64, words: &[u64], refused: bool, rax: u64) -> Fate {
+        let fault = read(&Request::new(label, words)).unwrap();
+        fate(&fault, &mut (), |()| Ok(refused), |()| Ok([rax, 0, 0]))
+    }
+
+    #[test]
+    fn a_panic_is_told_as_such_and_another_invalid_instruction_is_not() {
+        use xos_runtime::panic_report::MAGIC;
+        for (number, rax, kind) in [
+            (6, MAGIC, FaultKind::Panic),
+            (6, 0, FaultKind::Exception(6)),
+            (13, MAGIC, FaultKind::Exception(13)),
+        ] {
+            let fate = fate_of(3, &[0x40_0000, 0x7000, 0x202, number, 0], false, rax);
+            let ip = 0x40_0000;
+            let told = xos_protocol::Fault { ip, kind };
+            assert_eq!(fate, Fate::Ends(ExitStatus::Fault(told)));
+        }
+    }
+
+    #[test]
+    fn who_calls_through_nothing_goes_on_if_it_can_be_told_so() {
+        // Words: instruction, CPtr, in the receive phase, lookup failure.
+        let words = |receives| [0x40_0000, 0x900, receives, 0];
+        assert_eq!(fate_of(1, &words(0), true, 0), Fate::GoesOn);
+        for (receives, refused) in [(0, false), (1, true)] {
+            let fate = fate_of(1, &words(receives), refused, 0);
+            assert!(matches!(fate, Fate::Ends(_)), "{fate:?}");
+        }
     }
 
     #[test]

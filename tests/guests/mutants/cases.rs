@@ -4,6 +4,7 @@
 // any step of what they are at.
 cases! {
     factories_without_a_defect_pass,
+    other_promises_that_are_kept_pass,
 
     code_is_mapped_writable,
     a_page_of_the_factory_is_mapped_in_every_ic,
@@ -32,7 +33,25 @@ cases! {
     channels_through_memory_are_promised_and_there_are_none,
     a_message_ends_the_factory,
     a_refusal_by_the_manager_ends_the_factory,
+    an_address_space_is_among_an_ics_capabilities,
+    its_own_parts_are_among_an_ics_capabilities,
+    a_page_of_the_factory_is_writable_in_every_ic,
+    a_page_of_the_factory_is_executed_in_every_ic,
+    unknown_kernel_calls_are_answered,
+    a_forged_fault_ends_the_factory,
+    a_slot_that_is_taken_ends_the_factory,
+    the_end_of_a_session_ends_the_factory,
+    an_exit_code_is_told_wrong,
+    an_ic_is_started_twice,
+    who_is_suspended_runs_on,
+    a_kill_is_told_as_a_return,
+    few_ics_live_at_once,
+    a_life_leaves_memory_behind,
+    an_image_that_is_not_there_is_replaced,
     a_value_is_promised_that_has_no_probe,
+    the_creators_quota_is_promised_and_an_own_one_is_given,
+    an_own_priority_is_promised_and_the_creators_is_given,
+    the_factorys_help_is_promised_and_does_not_come,
 
     at_each_step_an_ic_may_die,
     at_each_step_a_sibling_may_die,

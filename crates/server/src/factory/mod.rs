@@ -156,9 +156,15 @@ pub trait Factory {
     /// What the client is to be told; the IC stays ready.
     fn start(&mut self, ic: Member<'_, Self::Ic>) -> Result<()>;
 
-    /// An IC made a fault. It stands still until its fate is known.
-    fn fault(&mut self, _ic: Member<'_, Self::Ic>, fault: &sel4::Fault) -> Fate {
-        Fate::Ends(ExitStatus::Fault(faults::describe(fault)))
+    /// An IC made a fault. It stands still until its fate is known: unless a factory knows better,
+    /// [`faults::fate`].
+    fn fault(&mut self, ic: Member<'_, Self::Ic>, fault: &sel4::Fault) -> Fate {
+        faults::fate(
+            fault,
+            &mut ic.parts.tcb(),
+            |tcb| faults::refuse(*tcb, Error::Gone),
+            |tcb| faults::report_registers(*tcb),
+        )
     }
 
     /// Where an IC's arguments are in its memory: address and bytes.

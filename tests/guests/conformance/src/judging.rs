@@ -2,6 +2,7 @@
 //! What the judges of all systems of this suite have in common: a module of each.
 
 use core::fmt::{self, Write};
+use core::time::Duration;
 
 use sel4::cap;
 use sel4_microkit::{Channel, panicking, var};
@@ -23,13 +24,22 @@ pub const HEAP_SIZE: usize = 64 * 1024;
 /// Bytes that an examiner may cost in all.
 const EXAMINERS_MEMORY: u64 = 24 << 20;
 /// ICs and sessions that it may pay for.
-const EXAMINERS_ICS: u16 = 200;
+const EXAMINERS_ICS: u16 = 400;
+/// The same where one of the two is to run out: fewer than it has slots for.
+const FEWER_ICS: u16 = 230;
+/// Bytes that a factory which is a program may cost in all, the ICs and sessions that it may pay for, and its
+/// stack: what the monitor's `factory` gives one.
+const FACTORYS_MEMORY: u64 = 8 << 20;
+const FACTORYS_ICS: u16 = 1024;
+const FACTORYS_STACK: u32 = 256 << 10;
 /// Longest that a case may take, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
 /// Turns that everything together takes at most while steps count.
 const MOST_TURNS: u32 = 200_000;
 /// Turns that all others get before something is done that the examiner wanted soon.
 const SOON: u32 = 50;
+/// How long the judge rests when it is asked to.
+const REST: Duration = Duration::from_millis(50);
 /// Turns within which a server that was restarted has registered, and the manager's reaper is done.
 const PATIENCE: u32 = 20_000;
 
@@ -40,6 +50,8 @@ pub struct Judge {
     slots: Slots,
     /// Root slot of the session with the nursery.
     nursery: Option<u32>,
+    /// The factory under test, if a program registered it: the program and the root slot of its handle.
+    loaded: Option<(&'static str, u32)>,
     /// What is done when a factory's steps are to be counted, and no more.
     pub begin_or_end: fn(bool) -> Outcome,
     /// Steps count, and somebody whom everybody else depends on may be standing still: nobody is asked for
@@ -61,6 +73,7 @@ impl Judge {
             timer: Timer::new(TIMER.endpoint()),
             slots: Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX),
             nursery: None,
+            loaded: None,
             begin_or_end: |_| check!(false, "the factory under test is no mutant"),
             counting: false,
             subject: IcId::NONE,
@@ -133,6 +146,42 @@ impl Judge {
         Err(Error::NotFound)
     }
 
+    /// Starts a program that registers a factory, and waits until it has.
+    ///
+    /// # Errors
+    /// The nursery's; when it does not register that name.
+    #[allow(dead_code, reason = "other judges have boot domains only")]
+    pub fn load(&mut self, program: &'static str, factory: &str) -> Outcome {
+        let nursery = self.nursery()?;
+        let slot = self.slots.take().ok_or(Error::TableFull)?;
+        let spec = Spec {
+            image: program,
+            memory: FACTORYS_MEMORY,
+            ics: FACTORYS_ICS,
+            stack: FACTORYS_STACK,
+            cspace_radix: 8,
+            composes: true,
+            ..Spec::default()
+        };
+        nursery.create(slot, &spec)?;
+        Handle::new(endpoint(slot)).start()?;
+        self.loaded = Some((program, slot));
+        self.successor(factory, IcId::NONE).map(drop)
+    }
+
+    /// Ends the server of the factory under test: it crashes at whatever it is doing. Whoever started it
+    /// starts it again, the root task or, if it is a program, this judge.
+    fn end_factory(&mut self, factory: &str) -> Outcome {
+        let server = self.server(factory)?;
+        self.manager.destroy(server)?;
+        if let Some((program, slot)) = self.loaded.take() {
+            let _ = Handle::new(endpoint(slot)).wait();
+            self.slots.give(slot);
+            self.load(program, factory)?;
+        }
+        Ok(())
+    }
+
     /// Has an examiner run a case against a factory, and sees to it that nothing is left behind.
     ///
     /// # Errors
@@ -181,7 +230,10 @@ impl Judge {
             image: PROBE,
             arguments: &arguments,
             memory: EXAMINERS_MEMORY,
-            ics: EXAMINERS_ICS,
+            ics: match case.starts_with("running_out") {
+                true => FEWER_ICS,
+                false => EXAMINERS_ICS,
+            },
             cspace_radix: 8,
             composes: true,
             ..Spec::default()
@@ -281,13 +333,11 @@ impl Judge {
             (0..SOON).for_each(|_| sel4::r#yield());
         }
         match ask {
-            Ask::EndFactory | Ask::EndFactorySoon => {
-                let server = self.server(factory)?;
-                self.manager.destroy(server)?;
-            }
+            Ask::EndFactory | Ask::EndFactorySoon => return self.end_factory(factory),
             Ask::Destroy | Ask::DestroySoon => {
                 self.manager.destroy(IcId::from_word(argument))?;
             }
+            Ask::Rest => self.timer.sleep(REST)?,
             // Only where the factory under test is a mutant.
             Ask::Begin | Ask::End => {
                 self.counting = ask == Ask::Begin;

@@ -25,6 +25,8 @@ pub const PROBE: &str = "conformance-probe";
 pub const NURSERY: &str = "nursery";
 /// The file of the initial tree that names the factory under test.
 pub const FACTORY_FILE: &str = "etc/factory";
+/// The file that names the program which registers it, if no boot domain does.
+pub const PROGRAM_FILE: &str = "etc/program";
 /// First argument of an examiner. The others: the factory, the case.
 pub const EXAMINE: &str = "examine";
 /// An examiner's case that is none: it has one IC made.
@@ -69,6 +71,8 @@ pub enum Ask {
     Begin,
     /// They do no more.
     End,
+    /// To rest for a while: who is not as important can run when the examiner rests too.
+    Rest,
 }
 
 impl Ask {
@@ -81,6 +85,7 @@ impl Ask {
             Self::DestroySoon,
             Self::Begin,
             Self::End,
+            Self::Rest,
         ]
         .into_iter()
         .find(|ask| *ask as u64 == number)
@@ -179,13 +184,15 @@ pub struct Defect {
 
 /// The mutant of the process factory.
 pub const PROCESS: &str = "mutant_process";
+/// Another one of that, for defects by which it crashes: it has its own count of restarts.
+pub const CRASHING: &str = "mutant_19";
 /// The mutant of the thread factory.
 pub const THREAD: &str = "mutant_thread";
 
-macro_rules! defects {
-    ($($name:ident: $factory:ident, $case:ident;)*) => {
-        /// All defects; a defect's number is its position plus 1.
-        pub const DEFECTS: &[Defect] = &[$(Defect {
+macro_rules! list {
+    ($(#[$doc:meta])* $list:ident { $($name:ident: $factory:ident, $case:ident;)* }) => {
+        $(#[$doc])*
+        pub const $list: &[Defect] = &[$(Defect {
             name: stringify!($name),
             factory: $factory,
             case: stringify!($case),
@@ -193,42 +200,73 @@ macro_rules! defects {
     };
 }
 
-defects! {
-    code_is_mapped_writable: PROCESS, what_it_promises_of_memory_holds;
-    a_page_of_the_factory_is_mapped_in_every_ic: PROCESS, no_address_beyond_its_memory_can_be_read;
-    a_page_is_used_again_without_being_cleared: PROCESS, no_byte_of_a_dead_ic_is_seen_in_a_new_one;
-    private_memory_is_promised_and_the_creators_is_given: THREAD, what_it_promises_of_memory_holds;
-    the_creators_memory_is_promised_and_private_is_given: PROCESS, what_it_promises_of_memory_holds;
-    an_execution_is_among_an_ics_capabilities: PROCESS, what_it_promises_of_capabilities_holds;
-    a_frame_is_among_an_ics_capabilities: PROCESS, no_kernel_object_can_be_invoked_through_any_cptr;
-    own_capabilities_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_capabilities_holds;
-    the_creators_capabilities_are_promised_and_own_are_given: PROCESS, what_it_promises_of_capabilities_holds;
-    no_names_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_names_holds;
-    the_creators_names_are_promised_and_none_are_given: PROCESS, what_it_promises_of_names_holds;
-    linux_system_calls_are_answered: PROCESS, what_it_promises_of_the_kernel_interface_holds;
-    the_limit_of_memory_is_ignored: PROCESS, what_it_promises_of_the_memory_quota_holds;
-    ics_run_at_a_lower_priority: PROCESS, what_it_promises_of_the_processor_holds;
-    a_fault_is_reported_as_an_exit: PROCESS, what_it_promises_of_faults_holds;
-    a_fault_ends_a_sibling_as_well: PROCESS, what_it_promises_of_faults_holds;
-    a_fault_ends_the_factory: PROCESS, what_it_promises_of_faults_holds;
-    containment_is_promised_and_the_creators_memory_is_open: THREAD, what_it_promises_of_faults_holds;
-    open_memory_is_promised_and_faults_are_contained: PROCESS, what_it_promises_of_faults_holds;
-    memory_stays_when_an_ic_is_destroyed: PROCESS, what_it_promises_of_teardown_holds;
-    clones_write_to_their_snapshot: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
-    what_clones_write_to_is_empty: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
-    all_ics_have_a_channel_in_common: PROCESS, what_it_promises_of_channels_holds;
-    granted_channels_are_promised_and_memory_is_shared: THREAD, what_it_promises_of_channels_holds;
-    channels_through_memory_are_promised_and_there_are_none: PROCESS, what_it_promises_of_channels_holds;
-    a_message_ends_the_factory: PROCESS, no_message_harms_the_factory;
-    a_refusal_by_the_manager_ends_the_factory: PROCESS, running_out_of_ics_is_an_error_that_passes;
-    a_value_is_promised_that_has_no_probe: PROCESS, every_value_of_its_contract_has_a_probe;
+list! {
+    /// All defects; a defect's number is its position plus 1.
+    DEFECTS {
+        code_is_mapped_writable: PROCESS, what_it_promises_of_memory_holds;
+        a_page_of_the_factory_is_mapped_in_every_ic: PROCESS, no_address_beyond_its_memory_can_be_read;
+        a_page_is_used_again_without_being_cleared: PROCESS, no_byte_of_a_dead_ic_is_seen_in_a_new_one;
+        private_memory_is_promised_and_the_creators_is_given: THREAD, what_it_promises_of_memory_holds;
+        the_creators_memory_is_promised_and_private_is_given: PROCESS, what_it_promises_of_memory_holds;
+        an_execution_is_among_an_ics_capabilities: PROCESS, what_it_promises_of_capabilities_holds;
+        a_frame_is_among_an_ics_capabilities: PROCESS, no_kernel_object_can_be_invoked_through_any_cptr;
+        own_capabilities_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_capabilities_holds;
+        the_creators_capabilities_are_promised_and_own_are_given: PROCESS, what_it_promises_of_capabilities_holds;
+        no_names_are_promised_and_the_creators_are_given: THREAD, what_it_promises_of_names_holds;
+        the_creators_names_are_promised_and_none_are_given: PROCESS, what_it_promises_of_names_holds;
+        linux_system_calls_are_answered: PROCESS, what_it_promises_of_the_kernel_interface_holds;
+        the_limit_of_memory_is_ignored: PROCESS, what_it_promises_of_the_memory_quota_holds;
+        ics_run_at_a_lower_priority: PROCESS, what_it_promises_of_the_processor_holds;
+        a_fault_is_reported_as_an_exit: PROCESS, what_it_promises_of_faults_holds;
+        a_fault_ends_a_sibling_as_well: PROCESS, what_it_promises_of_faults_holds;
+        a_fault_ends_the_factory: PROCESS, what_it_promises_of_faults_holds;
+        containment_is_promised_and_the_creators_memory_is_open: THREAD, what_it_promises_of_faults_holds;
+        open_memory_is_promised_and_faults_are_contained: PROCESS, what_it_promises_of_faults_holds;
+        memory_stays_when_an_ic_is_destroyed: PROCESS, what_it_promises_of_teardown_holds;
+        clones_write_to_their_snapshot: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
+        what_clones_write_to_is_empty: PROCESS, a_clone_has_what_its_snapshot_had_and_nothing_of_others;
+        all_ics_have_a_channel_in_common: PROCESS, what_it_promises_of_channels_holds;
+        granted_channels_are_promised_and_memory_is_shared: THREAD, what_it_promises_of_channels_holds;
+        channels_through_memory_are_promised_and_there_are_none: PROCESS, what_it_promises_of_channels_holds;
+        a_message_ends_the_factory: PROCESS, no_message_harms_the_factory;
+        a_refusal_by_the_manager_ends_the_factory: PROCESS, running_out_of_ics_is_an_error_that_passes;
+        an_address_space_is_among_an_ics_capabilities: PROCESS, what_it_promises_of_capabilities_holds;
+        its_own_parts_are_among_an_ics_capabilities: PROCESS, what_it_promises_of_capabilities_holds;
+        a_page_of_the_factory_is_writable_in_every_ic: PROCESS, no_address_beyond_its_memory_can_be_written;
+        a_page_of_the_factory_is_executed_in_every_ic: PROCESS, no_address_beyond_its_memory_can_be_executed;
+        unknown_kernel_calls_are_answered: PROCESS, kernel_calls_that_do_not_exist_end_their_caller_alone;
+        a_forged_fault_ends_the_factory: CRASHING, a_forged_fault_message_harms_only_its_sender;
+        a_slot_that_is_taken_ends_the_factory: CRASHING, running_out_of_slots_is_an_error_that_passes;
+        the_end_of_a_session_ends_the_factory: CRASHING, running_out_of_sessions_is_an_error_that_passes;
+        an_exit_code_is_told_wrong: PROCESS, an_ics_exit_status_reaches_who_waits;
+        an_ic_is_started_twice: PROCESS, operations_in_the_wrong_state_are_refused;
+        who_is_suspended_runs_on: PROCESS, a_suspended_ic_stands_still_until_it_is_resumed;
+        a_kill_is_told_as_a_return: PROCESS, who_is_killed_ends_as_killed_and_only_once;
+        few_ics_live_at_once: PROCESS, many_ics_live_at_once_and_end_in_any_order;
+        a_life_leaves_memory_behind: PROCESS, a_hundred_lives_leave_nothing_behind;
+        an_image_that_is_not_there_is_replaced: PROCESS, requests_that_make_no_sense_are_refused;
+        a_value_is_promised_that_has_no_probe: PROCESS, every_value_of_its_contract_has_a_probe;
+        the_creators_quota_is_promised_and_an_own_one_is_given: PROCESS, what_it_promises_of_the_memory_quota_holds;
+        an_own_priority_is_promised_and_the_creators_is_given: PROCESS, what_it_promises_of_the_processor_holds;
+        the_factorys_help_is_promised_and_does_not_come: PROCESS, what_it_promises_of_teardown_holds;
+    }
+}
+
+list! {
+    /// What is no defect: other promises than those of the factories that there are, and kept. The case has to
+    /// pass. Their numbers follow those of the defects.
+    VARIANTS {
+        the_creators_quota_is_promised_and_given: THREAD, what_it_promises_of_the_memory_quota_holds;
+        an_own_priority_is_promised_and_given: PROCESS, what_it_promises_of_the_processor_holds;
+        the_factorys_help_is_promised_and_comes: PROCESS, what_it_promises_of_teardown_holds;
+    }
 }
 
 /// What the judge tells a factory that is broken on purpose, and hears from it: a page that system
 /// descriptions map in both.
 #[repr(C)]
 pub struct Knob {
-    /// Which defect is on: its number, from 1; 0 for none.
+    /// Which defect or variant is on: its number, from 1; 0 for none.
     pub defect: AtomicU64,
     /// The step, counted from 1, at which the factory stands still or crashes; 0 for none.
     pub step: AtomicU64,
@@ -244,13 +282,14 @@ pub struct Knob {
 const KNOB: u64 = 0x1000_0000;
 
 impl Knob {
-    /// The defect that is on.
+    /// The defect or variant that is on.
     pub fn defect(&self) -> &'static str {
         let number = self.defect.load(SeqCst) as usize;
-        match DEFECTS.get(number.wrapping_sub(1)) {
-            Some(defect) => defect.name,
-            None => "",
-        }
+        let mut all = DEFECTS.iter().chain(VARIANTS);
+        number
+            .checked_sub(1)
+            .and_then(|position| all.nth(position))
+            .map_or("", |defect| defect.name)
     }
 
     /// A factory begins a step: an entry into the kernel. Between two of them nobody sees anything of it,

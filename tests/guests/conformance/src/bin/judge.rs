@@ -8,7 +8,7 @@ mod judging;
 
 use judging::{HEAP_SIZE, Judge, Screen, file, power_off};
 use sel4_microkit::{NullHandler, protection_domain};
-use test_conformance::FACTORY_FILE;
+use test_conformance::{FACTORY_FILE, PROGRAM_FILE};
 use xos_test_kit::{Case, Outcome};
 
 struct Context {
@@ -31,6 +31,10 @@ fn init() -> NullHandler {
         judge: Judge::new(),
         factory: file(FACTORY_FILE).unwrap_or_default(),
     };
+    if let Some(program) = file(PROGRAM_FILE) {
+        // A failure shows in the cases.
+        let _: Outcome = context.judge.load(program, context.factory);
+    }
     warm_up(&mut context);
     let passed = xos_test_kit::run(CASES, &mut context, &mut Screen);
     power_off(passed)

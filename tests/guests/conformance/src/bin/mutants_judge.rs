@@ -15,7 +15,10 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use judging::{HEAP_SIZE, Judge, Screen, power_off};
 use sel4_microkit::{NullHandler, protection_domain};
-use test_conformance::{CLONES_LIFE, DEFECTS, Knob, LIFE, PROCESS, THREAD, WARM_UP, WHOLE_LIFE};
+use test_conformance::{
+    CLONES_LIFE, CRASHING, DEFECTS, Defect, Knob, LIFE, PROCESS, THREAD, VARIANTS, WARM_UP,
+    WHOLE_LIFE,
+};
 use xos_protocol::IcId;
 use xos_test_kit::{Case, Outcome, check};
 
@@ -24,6 +27,7 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), |judge: &mut Judge| {
         match stringify!($name) {
             "factories_without_a_defect_pass" => factories_without_a_defect_pass(judge),
+            "other_promises_that_are_kept_pass" => other_promises_that_are_kept_pass(judge),
             "at_each_step_an_ic_may_die" => at_each_step(judge, LIFE, Victim::Ic),
             "at_each_step_a_sibling_may_die" => at_each_step(judge, LIFE, Victim::Sibling),
             "at_each_step_the_creator_may_die" => at_each_step(judge, LIFE, Victim::Creator),
@@ -48,7 +52,7 @@ fn knob() -> &'static Knob {
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
     let mut judge = Judge::new();
-    for factory in [PROCESS, THREAD] {
+    for factory in [PROCESS, CRASHING, THREAD] {
         // A failure shows in the cases.
         let _: Outcome = judge.examine_within(factory, WARM_UP, |_, _| Ok(()));
     }
@@ -64,14 +68,30 @@ fn factories_without_a_defect_pass(judge: &mut Judge) -> Outcome {
     Ok(())
 }
 
-fn is_caught(judge: &mut Judge, name: &str) -> Outcome {
-    let Some(number) = DEFECTS.iter().position(|defect| defect.name == name) else {
-        return check!(false, "no defect is called {name}");
-    };
-    let defect = DEFECTS[number];
-    knob().defect.store(number as u64 + 1, SeqCst);
+fn other_promises_that_are_kept_pass(judge: &mut Judge) -> Outcome {
+    for (number, variant) in VARIANTS.iter().enumerate() {
+        let outcome = examine_with(judge, DEFECTS.len() + number, variant);
+        if let Err(failure) = outcome {
+            return check!(false, "{}: {}", variant.name, failure.reason());
+        }
+    }
+    Ok(())
+}
+
+/// What the case says of a factory that has the defect or variant at this position.
+fn examine_with(judge: &mut Judge, position: usize, defect: &Defect) -> Outcome {
+    knob().defect.store(position as u64 + 1, SeqCst);
     let outcome = judge.examine(defect.factory, defect.case);
     knob().defect.store(0, SeqCst);
+    outcome
+}
+
+fn is_caught(judge: &mut Judge, name: &str) -> Outcome {
+    let Some(position) = DEFECTS.iter().position(|defect| defect.name == name) else {
+        return check!(false, "no defect is called {name}");
+    };
+    let defect = DEFECTS[position];
+    let outcome = examine_with(judge, position, &defect);
     // It may have crashed.
     judge.successor(defect.factory, IcId::NONE)?;
     let again = judge.examine_within(defect.factory, WARM_UP, |_, _| Ok(()));

@@ -17,7 +17,8 @@ use xos::{ExitStatus, service};
 use xos_test_kit::{Outcome, check, check_eq};
 
 use crate::claims::{OWN_RADIX, RADIX, kind, survived};
-use crate::lab::{Lab, Page, Specimen, code, open};
+use crate::copies::settle;
+use crate::lab::{Lab, Page, Specimen, Way, code, open};
 use crate::tasks::{self, FAULT_LABELS, Noise, Task, What};
 
 // Memory.
@@ -90,6 +91,31 @@ pub fn no_byte_of_a_dead_ic_is_seen_in_a_new_one(lab: &Lab) -> Outcome {
         check!(found == code(0), "traces in a new IC: it {found}")?;
     }
     Ok(())
+}
+
+/// Turns that the one gets to load segment registers and the other to find out.
+const SEGMENTS: usize = 50;
+
+pub fn nothing_is_handed_on_in_segment_registers(lab: &Lab) -> Outcome {
+    if lab.within {
+        // They share an address space, and whatever else there is.
+        return Ok(());
+    }
+    let regions = [Region::new(1)?, Region::new(1)?];
+    let pages = [Page::new(&regions[0])?, Page::new(&regions[1])?];
+    let finder = lab.launch_with(&pages[1], tasks::FIND_SEGMENTS, 0)?;
+    pages[1].until_not(0, 0)?;
+    let loader = lab.launch_with(&pages[0], tasks::LOAD_SEGMENTS, 0)?;
+    for _ in 0..SEGMENTS {
+        for page in &pages {
+            page.until_not(0, page.get(0))?;
+        }
+    }
+    pages[1].set(1, 1);
+    check_eq!(finder.wait()?, code(0))?;
+    check_eq!(pages[1].get(2), 0)?;
+    loader.ic().kill()?;
+    check_eq!(loader.wait()?, ExitStatus::Killed)
 }
 
 // Capabilities.
@@ -358,6 +384,24 @@ pub fn no_message_harms_a_driver(lab: &Lab) -> Outcome {
     lab.still_works()
 }
 
+pub fn no_message_harms_another_factory(lab: &Lab) -> Outcome {
+    for name in ["process", "thread"]
+        .into_iter()
+        .filter(|name| *name != lab.name)
+    {
+        // With no consent to anything: a thread would begin anywhere in this program.
+        let session = xos::factory(name)?;
+        let (server, contract) = (session.session().server(), session.describe()?);
+        for seed in 1..=SEEDS {
+            let endpoint = session.session().endpoint();
+            Noise(seed).send(endpoint, MESSAGES as u32, |noise| noise % 0x400);
+        }
+        check_eq!(session.describe()?, contract)?;
+        check_eq!(xos::factory(name)?.session().server(), server)?;
+    }
+    lab.still_works()
+}
+
 /// Operations of drivers that block or print what they are given.
 const WAITS: &[u64] = &[
     xos::protocol::console::Op::Write.label(),
@@ -384,9 +428,7 @@ pub fn running_out_of_ics_is_an_error_that_passes(lab: &Lab) -> Outcome {
         let made = if lab.within {
             xos::thread::spawn_by(&lab.factory, 4096, || 0).map(Specimen::Within)
         } else {
-            lab.factory
-                .create(&crate::lab::spec(Task::NOTHING))
-                .map(Specimen::Created)
+            lab.try_make(Task::NOTHING)
         };
         match made {
             Ok(ic) => all.push(ic),
@@ -434,10 +476,11 @@ pub fn running_out_of_slots_is_an_error_that_passes(lab: &Lab) -> Outcome {
     let session = xos::client::Factory::new(lab.factory.session().endpoint());
     // The first makes what stays: tables above the windows of ICs within this program, say.
     check_eq!(lab.run(tasks::RETURN, 0, 0)?, code(0))?;
+    settle()?;
     let budget = xos::manager().budget(Subject::Myself)?;
     // Slots that are taken, and slots that are none.
     for slot in [slot::ITSELF, slot::MANAGER, 256, 4095] {
-        let refused = if lab.within {
+        let refused = if lab.way != Way::Created {
             session.spawn(&xos::protocol::factory::Entry {
                 ip: 0,
                 argument: 0,

@@ -11,15 +11,15 @@ use xos::protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
 use xos::protocol::ic::FaultKind;
-use xos::protocol::manager::PAGE;
+use xos::protocol::manager::{Budget, PAGE};
 use xos::protocol::slots::ic as slot;
 use xos::protocol::{Error as Why, Subject};
 use xos::region::Region;
 use xos::{Contract, ExitStatus};
 use xos_test_kit::{Failure, Outcome, check, check_eq};
 
-use crate::lab::{Lab, MEMORY, Page, Specimen, code, spec};
-use crate::tasks::{self, FAULTS, INITIAL, SECRET_WORD, SURVIVED, Task};
+use crate::lab::{Lab, MEMORY, Page, Specimen, Way, code, spec};
+use crate::tasks::{self, FAULTS, INITIAL, SECRET_WORD, SURVIVED, Task, WRITING_CODE};
 
 /// A probe: its name and what it does.
 type Probe = (&'static str, fn(&Lab) -> Outcome);
@@ -63,14 +63,14 @@ fn claims(contract: &Contract) -> Claims {
         KernelInterface::Hypercalls => ("granted hypercalls", &[]),
     };
     let quota: (_, &[_]) = match quota {
-        Quota::Creators => ("creator's", &[]),
+        Quota::Creators => ("creator's", probes! { it_can_spend_all_that_its_creator_has }),
         Quota::Own => ("own arena", probes! {
             its_memory_is_its_own_arenas, it_cannot_spend_more_than_its_quota,
         }),
     };
     let cpu: (_, &[_]) = match cpu {
         Cpu::CreatorsPriority => ("creator's priority", probes! { those_who_spin_take_turns }),
-        Cpu::OwnPriority => ("own priority", &[]),
+        Cpu::OwnPriority => ("own priority", probes! { it_runs_when_its_creator_rests }),
     };
     let fault_containment: (_, &[_]) = match fault_containment {
         FaultContainment::Itself => ("itself", probes! {
@@ -81,7 +81,7 @@ fn claims(contract: &Contract) -> Claims {
         }),
     };
     let teardown: (_, &[_]) = match teardown {
-        Teardown::NeedsFactory => ("needs the factory", &[]),
+        Teardown::NeedsFactory => ("needs the factory", probes! { its_factory_gets_all_back }),
         Teardown::ManagerAlone => ("by the manager alone", probes! { the_manager_alone_gets_all_back }),
     };
     let channels: (_, &[_]) = match channels {
@@ -172,10 +172,15 @@ fn what_it_writes_nobody_else_reads(lab: &Lab) -> Outcome {
     SECRET_WORD.store(0x2222, SeqCst);
     let regions = [Region::new(1)?, Region::new(1)?];
     let pages = [Page::new(&regions[0])?, Page::new(&regions[1])?];
+    // What begins in a copy begins with what there was.
+    let initial = match lab.way {
+        Way::Copied => 0x2222,
+        Way::Created | Way::Within => INITIAL,
+    };
     let mut probes = heapless::Vec::<Specimen, 2>::new();
     for (page, mine) in pages.iter().zip([0x3333, 0x4444]) {
         let _ = probes.push(lab.launch_with(page, tasks::SECRET, mine)?);
-        check_eq!(page.until_not(0, 0)?, INITIAL)?;
+        check_eq!(page.until_not(0, 0)?, initial)?;
     }
     for page in &pages {
         page.set(1, 1);
@@ -201,8 +206,17 @@ fn what_either_writes_the_other_reads(lab: &Lab) -> Outcome {
 fn its_code_cannot_be_changed_for_others(lab: &Lab) -> Outcome {
     // All instances of an image have the same code, at the same addresses.
     let address = what_it_writes_nobody_else_reads as *const () as u64;
+    // SAFETY: the code of this program can be read.
+    let code = || unsafe { (address as *const u8).read_volatile() };
+    let before = code();
     let status = lab.run(tasks::WRITE, address, 0)?;
-    check_eq!(kind(status), Some(FaultKind::Write(address)))
+    if lab.way == Way::Copied {
+        // It has a copy of the code as well, to do with as it likes.
+        check!(survived(status), "it {status}")?;
+    } else {
+        check_eq!(kind(status), Some(FaultKind::Write(address)))?;
+    }
+    check_eq!(code(), before)
 }
 
 fn a_region_of_a_siblings_is_not_there(lab: &Lab) -> Outcome {
@@ -232,6 +246,9 @@ pub fn kind(status: ExitStatus) -> Option<FaultKind> {
 
 // Capabilities.
 
+/// Pages of a piece of memory: not so many pieces are made of a program's budget that anything else is
+/// exhausted first.
+const LARGE_PIECE: u64 = 64;
 /// Radix of the CSpace of an IC that was created, as the suite asks for it (by not asking).
 pub const RADIX: u64 = xos::protocol::start::DEFAULT_CSPACE_RADIX as u64;
 /// Radix of this program's CSpace, as the judge asked for it.
@@ -332,14 +349,10 @@ fn a_linux_system_call_is_a_fault(lab: &Lab) -> Outcome {
 // Quota.
 
 fn its_memory_is_its_own_arenas(lab: &Lab) -> Outcome {
-    let spent = || {
-        xos::manager()
-            .budget(Subject::Myself)
-            .map(|budget| budget.spent)
-    };
+    let budget = || xos::manager().budget(Subject::Myself);
     let region = Region::new(1)?;
     let page = Page::new(&region)?;
-    let before = spent()?;
+    let before = budget()?;
     let probe = lab.launch_with(&page, tasks::SPIN, 0)?;
     page.until_not(0, 0)?;
     let info = xos::manager().stat(Subject::Ic(probe.id()))?;
@@ -347,13 +360,13 @@ fn its_memory_is_its_own_arenas(lab: &Lab) -> Outcome {
     check!(info.spent <= info.quota)?;
     // What it may spend is taken from the creator's budget once, when it is made.
     check!(
-        spent()? >= before + u64::from(info.quota),
+        budget()?.spent >= before.spent + u64::from(info.quota),
         "{} pages are not its creator's cost",
         info.quota
     )?;
     page.set(1, 1);
     check_eq!(probe.wait()?, code(0))?;
-    check_eq!(spent()?, before)
+    is_back(before)
 }
 
 fn it_cannot_spend_more_than_its_quota(lab: &Lab) -> Outcome {
@@ -377,6 +390,26 @@ fn it_cannot_spend_more_than_its_quota(lab: &Lab) -> Outcome {
     check!(info.spent <= info.quota)?;
     // Nobody else notices.
     check_eq!(lab.run(tasks::RETURN, 5, 0)?, code(5))?;
+    page.set(1, 1);
+    check_eq!(probe.wait()?, code(0))
+}
+
+fn it_can_spend_all_that_its_creator_has(lab: &Lab) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    let before = xos::manager().budget(Subject::Myself)?;
+    let probe = lab.launch_with(&page, tasks::SPEND, LARGE_PIECE)?;
+    let got = page.until_not(0, 0)? - 1;
+    check_eq!(Why::from_label(page.get(2)), Err(Why::OverBudget))?;
+    // Nothing is left, and it has what was there but for what it took to make it.
+    let now = xos::manager().budget(Subject::Myself)?;
+    let left = now.quota - now.spent;
+    check!(left < LARGE_PIECE, "it left its creator {left} pages")?;
+    let all = before.quota - before.spent;
+    check!(
+        got + now.spent - before.spent >= all && got >= all / 2,
+        "it got {got} of its creator's {all} pages"
+    )?;
     page.set(1, 1);
     check_eq!(probe.wait()?, code(0))
 }
@@ -414,6 +447,28 @@ fn those_who_spin_take_turns(lab: &Lab) -> Outcome {
     Ok(())
 }
 
+/// Looks at a word for several turns of a probe's.
+const SEVERAL_TURNS: u32 = 20_000_000;
+
+fn it_runs_when_its_creator_rests(lab: &Lab) -> Outcome {
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    let probe = lab.launch_with(&page, tasks::SPIN, 0)?;
+    for _ in 0..2 {
+        let old = page.get(0);
+        let moved = (0..SEVERAL_TURNS).any(|_| page.get(0) != old);
+        check!(!moved, "it runs while its creator does")?;
+        lab.rest()?;
+        check!(
+            page.get(0) != old,
+            "it does not run while its creator rests"
+        )?;
+    }
+    page.set(1, 1);
+    lab.rest()?;
+    check_eq!(probe.wait()?, code(0))
+}
+
 // Faults.
 
 fn every_fault_ends_it_alone_and_is_reported(lab: &Lab) -> Outcome {
@@ -422,6 +477,10 @@ fn every_fault_ends_it_alone_and_is_reported(lab: &Lab) -> Outcome {
     let page = Page::new(&region)?;
     let sibling = lab.launch_with(&page, tasks::SPIN, 0)?;
     for (number, (name, expected)) in FAULTS.iter().enumerate() {
+        if lab.way == Way::Copied && number as u64 == WRITING_CODE {
+            // That is its own, in a copy.
+            continue;
+        }
         let status = lab.run(tasks::FAULT, number as u64, 0)?;
         check!(
             kind(status).is_some_and(expected),
@@ -453,12 +512,51 @@ fn written_before_death(lab: &Lab) -> Outcome<u64> {
 
 // Teardown.
 
-fn the_manager_alone_gets_all_back(lab: &Lab) -> Outcome {
-    let spent = || xos::manager().budget(Subject::Myself);
+/// Waits until this program's budget is again what it was.
+#[track_caller]
+fn is_back(before: Budget) -> Outcome {
+    let mut now = xos::manager().budget(Subject::Myself)?;
+    for _ in 0..1000 {
+        if now == before {
+            break;
+        }
+        xos::thread::yield_now();
+        now = xos::manager().budget(Subject::Myself)?;
+    }
+    check_eq!(now, before)
+}
+
+fn its_factory_gets_all_back(lab: &Lab) -> Outcome {
+    let budget = || xos::manager().budget(Subject::Myself);
     let region = Region::new(1)?;
     let page = Page::new(&region)?;
     for running in [false, true] {
-        let before = spent()?;
+        let before = budget()?;
+        let probe = if running {
+            let probe = lab.launch_with(&page, tasks::SPIN, 0)?;
+            page.until_not(0, page.get(0))?;
+            probe
+        } else {
+            lab.make(Task {
+                what: tasks::SPIN,
+                a: page.address(),
+                b: 0,
+            })?
+        };
+        probe.ic().kill()?;
+        let ended = probe.wait()?;
+        check_eq!(ended, ExitStatus::Killed)?;
+        is_back(before)?;
+    }
+    lab.still_works()
+}
+
+fn the_manager_alone_gets_all_back(lab: &Lab) -> Outcome {
+    let budget = || xos::manager().budget(Subject::Myself);
+    let region = Region::new(1)?;
+    let page = Page::new(&region)?;
+    for running in [false, true] {
+        let before = budget()?;
         let probe = if running {
             let probe = lab.launch_with(&page, tasks::SPIN, 0)?;
             page.until_not(0, page.get(0))?;
@@ -473,19 +571,12 @@ fn the_manager_alone_gets_all_back(lab: &Lab) -> Outcome {
         ) {
             xos::thread::yield_now();
         }
-        // But the slot of its session with the manager, an IC is all that its creator paid for.
-        let mut now = spent()?;
-        for _ in 0..1000 {
-            if now == before {
-                break;
-            }
-            xos::thread::yield_now();
-            now = spent()?;
-        }
-        check_eq!(now, before)?;
-        check!(xos::manager().stat(Subject::Ic(probe.id())).is_err())?;
         // There is nobody to wait for: the handle is gone.
-        check!(probe.wait().is_err())?;
+        let (id, ended) = (probe.id(), probe.wait());
+        check!(ended.is_err())?;
+        // But the slot of its session with the manager, an IC is all that its creator paid for.
+        is_back(before)?;
+        check!(xos::manager().stat(Subject::Ic(id)).is_err())?;
     }
     lab.still_works()
 }
@@ -517,8 +608,11 @@ fn a_channel_works_from_its_grant_to_its_end(lab: &Lab) -> Outcome {
             what: tasks::SIGNAL,
             ..Task::NOTHING
         };
-        let ic = lab.factory.create(&spec(task).channel("bell"))?;
-        let session = ic.connect(bell, 0)?;
+        let ic = match lab.way {
+            Way::Created => Specimen::Created(lab.factory.create(&spec(task).channel("bell"))?),
+            Way::Copied | Way::Within => lab.make(task)?,
+        };
+        let session = ic.ic().connect(bell, 0)?;
         if !granted {
             xos::manager().close(session)?;
         }

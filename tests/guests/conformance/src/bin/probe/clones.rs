@@ -229,9 +229,7 @@ pub fn clones_and_snapshots_end_with_their_creator(lab: &Lab) -> Outcome {
             model.ic().kill()?;
         }
         all.into_iter().for_each(Ic::leave);
-        if let Specimen::Created(ic) = model {
-            ic.leave();
-        }
+        model.leave();
         core::mem::forget(region);
     }
     Ok(())

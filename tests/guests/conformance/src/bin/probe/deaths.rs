@@ -56,20 +56,12 @@ pub fn ics_end_with_their_creator(lab: &Lab) -> Outcome {
         let ended = lab.launch(tasks::RETURN, 0, 0)?;
         let ready = lab.make(tasks::Task::NOTHING)?;
         for ic in [running, suspended, ended, ready] {
-            leave(ic);
+            ic.leave();
         }
         core::mem::forget(page);
         core::mem::forget(region);
     }
     Ok(())
-}
-
-/// Forgets an IC without ending it.
-pub fn leave(ic: Specimen) {
-    match ic {
-        Specimen::Created(ic) => ic.leave(),
-        Specimen::Within(thread) => drop(thread),
-    }
 }
 
 pub fn who_waits_for_an_ic_that_the_supervisor_destroys_is_told(lab: &Lab) -> Outcome {
@@ -109,7 +101,7 @@ pub fn when_the_factory_dies_who_waits_gets_an_error_and_goes_on(lab: &Lab) -> O
         || lab.factory.describe().is_err(),
         "the old session is closed",
     )?;
-    leave(ic);
+    ic.leave();
     lab.reopen()?.still_works()
 }
 
@@ -128,7 +120,7 @@ pub fn when_the_factory_dies_its_ics_go_as_its_registration_says(lab: &Lab) -> O
     let count = page.get(0);
     (0..20).for_each(|_| xos::thread::yield_now());
     check_eq!(page.get(0), count)?;
-    leave(ic);
+    ic.leave();
     lab.reopen()?.still_works()
 }
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Making ICs of the factory under test.
-//!
-//! There are two ways: ICs that are created from an image, and ICs that execute within their creator.
-//! Everything else in this suite is the same for both.
+//! Making ICs of the factory under test, in whichever [`Way`] it makes them. Everything else in this suite
+//! is the same for all.
 
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::time::Duration;
 
 use test_conformance::{Ask, Board, DO, EXAMINERS_BOARD, PROBE};
-use xos::protocol::Error as Why;
 use xos::protocol::manager::{Consent, Rights};
+use xos::protocol::{Error as Why, Subject};
 use xos::region::{Mapping, Region};
 use xos::thread::{DEFAULT_STACK, JoinError, JoinHandle};
-use xos::{Contract, ExitStatus, Factory, Ic, IcId, MiB, Spec};
+use xos::{Contract, ExitStatus, Factory, Ic, IcId, IcState, MiB, Spec};
 use xos_test_kit::{Outcome, check, check_eq};
 
+use crate::copies::{Copies, Copy};
 use crate::tasks::{Task, What};
 
 /// Where a page that examiner and probe share is in an IC that has its own address space.
@@ -23,16 +23,31 @@ pub const PAGE_OF_PROBE: u64 = 0x5800_0000_0000;
 pub const MEMORY: MiB = MiB(1);
 /// A program that takes little: few steps make it.
 const SMALL: &str = "hello";
+/// How long a rest is: the judge's is longer, and begins later.
+const REST: Duration = Duration::from_millis(20);
 /// Turns within which something happens that does not depend on what other ICs compute.
 const PATIENCE: u32 = 20_000;
+
+/// How ICs of a factory come to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Created from an image, and started.
+    Created,
+    /// They begin within their creator, and run at once.
+    Within,
+    /// They begin in a copy that their creator makes of itself, once control is passed to them.
+    Copied,
+}
 
 /// The factory under test.
 pub struct Lab {
     pub name: &'static str,
     pub factory: Factory,
     pub contract: Contract,
+    pub way: Way,
     /// Whether its ICs execute within their creator.
     pub within: bool,
+    copies: Copies,
 }
 
 /// An IC of the factory under test.
@@ -41,6 +56,8 @@ pub enum Specimen {
     Created(Ic),
     /// One that executes within this program.
     Within(JoinHandle<i32>),
+    /// One that executes in a copy of this program.
+    Copied(Copy),
 }
 
 /// The exit status of a probe that returned this.
@@ -53,16 +70,18 @@ impl Lab {
     pub fn open(name: &'static str) -> Outcome<Self> {
         let factory = open(name)?;
         let contract = factory.describe()?;
-        let within = match factory.create(&spec(Task::NOTHING)) {
-            Ok(_) => false,
-            Err(error) if error.why == Why::NotSupported => true,
-            Err(error) => return Err(error.into()),
-        };
+        let way = way(&factory)?;
+        let copies = Copies::new(name);
+        if way == Way::Copied {
+            copies.prepare()?;
+        }
         Ok(Self {
             name,
             factory,
             contract,
-            within,
+            way,
+            within: way == Way::Within,
+            copies,
         })
     }
 
@@ -107,12 +126,11 @@ impl Lab {
 
     /// The same, with the error as it is.
     pub fn try_make(&self, task: Task) -> xos::Result<Specimen> {
-        if self.within {
-            let task = move || task.perform();
-            let thread = xos::thread::spawn_by(&self.factory, DEFAULT_STACK, task)?;
-            return Ok(Specimen::Within(thread));
-        }
-        Ok(Specimen::Created(self.factory.create(&spec(task))?))
+        Ok(match self.way {
+            Way::Created => Specimen::Created(self.factory.create(&spec(task))?),
+            Way::Within => Specimen::Within(begin(&self.factory, task)?),
+            Way::Copied => Specimen::Copied(self.copies.make(task)?),
+        })
     }
 
     /// Says whom this case is about: the judge may end it.
@@ -142,6 +160,12 @@ impl Lab {
         check_eq!(self.run(crate::tasks::RETURN, 7, 0)?, code(7))
     }
 
+    /// Leaves the processor to whoever runs when neither this program nor the judge does.
+    pub fn rest(&self) -> Outcome {
+        self.ask_soon(Ask::Rest, None);
+        Ok(xos::timer::sleep(REST)?)
+    }
+
     /// Asks the judge for something.
     pub fn ask(&self, ask: Ask, id: Option<IcId>) {
         board().ask(ask, id.map_or(0, IcId::word));
@@ -167,6 +191,33 @@ pub fn open(name: &str) -> xos::Result<Factory> {
     xos::factory_with(name, consent)
 }
 
+/// Finds out how a factory makes ICs.
+fn way(factory: &Factory) -> Outcome<Way> {
+    match factory.create(&spec(Task::NOTHING)) {
+        Ok(_) => return Ok(Way::Created),
+        Err(error) if error.why == Why::NotSupported => {}
+        Err(error) => return Err(error.into()),
+    }
+    let first = begin(factory, Task::NOTHING)?;
+    // One that waits for control waits for ever.
+    let waits = xos::manager()
+        .stat(Subject::Ic(first.id()))
+        .is_ok_and(|info| info.state == IcState::Ready);
+    if waits {
+        first.ic().kill()?;
+    }
+    match (waits, first.join()) {
+        (true, _) => Ok(Way::Copied),
+        (false, Ok(0)) => Ok(Way::Within),
+        (false, ended) => check!(false, "its first IC {ended:?}").map(|()| Way::Within),
+    }
+}
+
+/// An IC that begins within this program, and does this.
+fn begin(factory: &Factory, task: Task) -> xos::Result<JoinHandle<i32>> {
+    xos::thread::spawn_by(factory, DEFAULT_STACK, move || task.perform())
+}
+
 /// What an IC that does this is made from.
 pub fn spec(task: Task) -> Spec {
     let Task { what, a, b } = task;
@@ -183,6 +234,7 @@ impl Specimen {
         match self {
             Self::Created(ic) => ic,
             Self::Within(thread) => thread.ic(),
+            Self::Copied(copy) => copy.ic(),
         }
     }
 
@@ -194,6 +246,7 @@ impl Specimen {
         match self {
             Self::Created(ic) => Ok(ic.start()?),
             Self::Within(_) => Ok(()),
+            Self::Copied(copy) => Ok(copy.start()?),
         }
     }
 
@@ -206,6 +259,16 @@ impl Specimen {
                 Err(JoinError::Ended(status)) => Ok(status),
                 Err(JoinError::Refused(error)) => Err(error.into()),
             },
+            Self::Copied(copy) => Ok(copy.wait()?),
+        }
+    }
+
+    /// Forgets it without ending it.
+    pub fn leave(self) {
+        match self {
+            Self::Created(ic) => ic.leave(),
+            Self::Within(thread) => drop(thread),
+            Self::Copied(copy) => copy.leave(),
         }
     }
 }

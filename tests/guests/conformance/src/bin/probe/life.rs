@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What every factory does, whatever it promises: the life of its ICs.
 
+use xos::protocol::factory::Entry;
 use xos::protocol::{Error as Why, Subject};
 use xos::region::Region;
-use xos::{ExitStatus, IcState, KiB, MiB, Spec};
+use xos::{ExitStatus, Factory, IcState, KiB, MiB, Spec};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use crate::lab::{Lab, Page, Specimen, code, spec};
+use crate::copies::settle;
+use crate::lab::{Lab, Page, Specimen, Way, code, spec};
 use crate::tasks::{self, Task};
 
 pub fn an_ics_exit_status_reaches_who_waits(lab: &Lab) -> Outcome {
@@ -21,7 +23,7 @@ pub fn operations_in_the_wrong_state_are_refused(lab: &Lab) -> Outcome {
     let region = Region::new(1)?;
     let page = Page::new(&region)?;
     let why = |outcome: xos::Result<()>| outcome.map_err(|error| error.why);
-    if !lab.within {
+    if lab.way == Way::Created {
         let ready = lab.make(Task::NOTHING)?;
         check_eq!(ready.ic().stat()?, IcState::Ready)?;
         check_eq!(why(ready.ic().suspend()), Err(Why::BadState))?;
@@ -120,25 +122,35 @@ pub fn many_ics_live_at_once_and_end_in_any_order(lab: &Lab) -> Outcome {
 pub fn a_hundred_lives_leave_nothing_behind(lab: &Lab) -> Outcome {
     // The first makes what stays: tables above the window of an IC within this program, say.
     check_eq!(lab.run(tasks::RETURN, 0, 0)?, code(0))?;
+    settle()?;
     let slots = xos::available_slots();
     let budget = xos::manager().budget(Subject::Myself)?;
     for life in 0..100 {
         check_eq!(lab.run(tasks::RETURN, life, 0)?, code(life as i32))?;
     }
+    settle()?;
     check_eq!(xos::manager().budget(Subject::Myself)?, budget)?;
     check_eq!(xos::available_slots(), slots)
 }
 
 pub fn requests_that_make_no_sense_are_refused(lab: &Lab) -> Outcome {
     let budget = xos::manager().budget(Subject::Myself)?;
-    if lab.within {
-        let f = || 0;
-        check!(xos::thread::spawn_by(&lab.factory, 0, f).is_err())?;
-        check!(xos::thread::spawn_by(&lab.factory, 1 << 30, f).is_err())?;
-        // The client did not consent to ICs within it.
-        let shy = xos::factory(lab.name)?;
-        let refused = xos::thread::spawn_by(&shy, 4096, f).map(drop);
-        check_eq!(refused.map_err(|error| error.why), Err(Why::NoConsent))?;
+    if lab.way != Way::Created {
+        let spawn = |factory: &Factory, stack| {
+            let entry = Entry {
+                ip: 0,
+                argument: 0,
+                handle: 0,
+                stack,
+            };
+            factory.spawn(entry).map(drop).map_err(|error| error.why)
+        };
+        check!(spawn(&lab.factory, 0).is_err())?;
+        check!(spawn(&lab.factory, u16::MAX).is_err())?;
+        if lab.within {
+            // The client did not consent to ICs within it.
+            check_eq!(spawn(&xos::factory(lab.name)?, 1), Err(Why::NoConsent))?;
+        }
     } else {
         let why = |spec: Spec| lab.factory.create(&spec).map(drop).map_err(|e| e.why);
         check_eq!(why(Spec::image("nothing of this name")), Err(Why::NoImage))?;

@@ -4,7 +4,7 @@
 //!
 //! | module | what it has |
 //! | --- | --- |
-//! | `lab` | making ICs of the factory under test, whichever kind they are |
+//! | `lab`, `copies` | making ICs of the factory under test, in whichever way it makes them |
 //! | `tasks` | what a probe does in one |
 //! | `claims` | for each value of the contract, the probes that it has to pass |
 //! | `life`, `clones`, `attacks`, `deaths` | what has to hold whatever the contract says |
@@ -17,6 +17,7 @@ extern crate alloc;
 mod attacks;
 mod claims;
 mod clones;
+mod copies;
 mod deaths;
 mod lab;
 mod life;
@@ -30,7 +31,8 @@ use test_conformance::{
 };
 use xos_test_kit::{Failure, Outcome, check_eq};
 
-xos::main!(main, heap = 512 * 1024);
+// It is copied where ICs begin in a copy.
+xos::main!(main, heap = 128 * 1024);
 
 fn main() -> i32 {
     let mut args = xos::args().skip(1);

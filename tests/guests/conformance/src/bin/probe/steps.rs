@@ -14,7 +14,7 @@ use xos::region::Region;
 use xos::{Session, service};
 use xos_test_kit::{Outcome, check};
 
-use crate::deaths::{is_clear, leave, until, waited};
+use crate::deaths::{is_clear, until, waited};
 use crate::lab::{Lab, PAGE_OF_PROBE, Page, Specimen};
 use crate::tasks::{STAY, Task};
 
@@ -97,7 +97,7 @@ fn everything(lab: &Lab, page: &Page<'_>) -> Result<(), Told> {
             _ => Ok(xos::manager().destroy(ic.id()).map(drop)?),
         });
         if let Err(told) = lived {
-            leave(ic);
+            ic.leave();
             return Err(told);
         }
         match waited(ic) {

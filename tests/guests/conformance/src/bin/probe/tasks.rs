@@ -71,6 +71,8 @@ tasks! {
     23 WHO = who;
     24 PREPARE_AND_STAND = prepare_and_stand;
     25 STAY = stay;
+    26 LOAD_SEGMENTS = load_segments;
+    27 FIND_SEGMENTS = find_segments;
 }
 
 impl Task {
@@ -157,6 +159,9 @@ pub const FAULTS: &[Fault] = &[
     ("a panic", |kind| kind == FaultKind::Panic),
 ];
 
+/// The number of the one that is none where an IC's code is its own.
+pub const WRITING_CODE: u64 = 3;
+
 fn fault(number: u64, _: u64) -> i32 {
     // SAFETY: each of these ends the IC, which is the point.
     unsafe {
@@ -217,6 +222,63 @@ fn syscall(number: u64, linux: u64) -> i32 {
         kernel_call(number as i64);
     }
     SURVIVED
+}
+
+/// Loads all segment registers that it may, with one selector after another, and leaves the processor each time.
+/// Counts in word 0. Its thread pointer is gone by that: it has to be ended.
+fn load_segments(page: u64, _: u64) -> i32 {
+    // SAFETY: nothing but these instructions is executed from here on; the kernel gives no more than these
+    // registers other values.
+    unsafe {
+        asm!(
+            "2:",
+            // Four null selectors, and that of the stack.
+            "mov r13d, ss",
+            "cmp r12d, 4",
+            "cmovb r13d, r12d",
+            "mov ds, r13d",
+            "mov es, r13d",
+            "mov fs, r13d",
+            "mov gs, r13d",
+            "inc qword ptr [r14]",
+            "inc r12d",
+            "cmp r12d, 5",
+            "jb 3f",
+            "xor r12d, r12d",
+            "3:",
+            "mov rax, {leave}",
+            "mov rcx, rsp",
+            "lea rdx, [rip + 4f]",
+            "4: sysenter",
+            "jmp 2b",
+            leave = const sel4::sys::syscall_id::Yield,
+            in("r14") page,
+            in("r12") 0,
+            options(noreturn),
+        );
+    }
+}
+
+/// Looks at its segment registers and its thread pointer until somebody sets word 1. Counts in word 0, and has
+/// in word 2 all bits that it ever found in a selector.
+fn find_segments(page: u64, _: u64) -> i32 {
+    let [count, stop, found] = [0, 1, 2].map(|index| word(page, index));
+    while stop.load(SeqCst) == 0 {
+        let (ds, es, fs, gs): (u64, u64, u64, u64);
+        // SAFETY: reads registers, and a word of this thread's own block, which is where FS says.
+        unsafe {
+            asm!(
+                "mov {}, ds", "mov {}, es", "mov {}, fs", "mov {}, gs",
+                "mov {}, fs:[0]",
+                out(reg) ds, out(reg) es, out(reg) fs, out(reg) gs, out(reg) _,
+                options(nostack, readonly),
+            );
+        }
+        found.fetch_or((ds | es | fs | gs) & 0xffff, SeqCst);
+        count.fetch_add(1, SeqCst);
+        xos::thread::yield_now();
+    }
+    0
 }
 
 /// Turns after which a spinning probe gives up: somebody should have stopped it.

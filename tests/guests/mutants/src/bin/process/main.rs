@@ -5,9 +5,11 @@
 #![no_main]
 
 mod broken;
+mod meddling;
 mod stepping;
 
 use broken::Broken;
+use meddling::Meddling;
 use process_factory::factory::{FIRST_NODE, ProcessFactory, ROOT_SLOTS_OF_PROGRAM};
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
@@ -68,5 +70,5 @@ fn init() -> NullHandler {
     make_window(&Manager::new(endpoint(0))).expect("a window");
     let name = sel4_microkit::pd_name().unwrap_or_default();
     server.register(name, Successor::None).expect("a name");
-    serve(&mut *server)
+    serve(&mut Meddling(&mut server))
 }

@@ -145,6 +145,12 @@ impl Kernel for Stepping {
             "an_execution_is_among_an_ics_capabilities" => {
                 smuggle(place, radix, &node.slot(parts::EXECUTION));
             }
+            "an_address_space_is_among_an_ics_capabilities" => {
+                smuggle(place, radix, &node.slot(parts::VSPACE));
+            }
+            "its_own_parts_are_among_an_ics_capabilities" => {
+                smuggle(place, radix, &Space::DOMAIN.slot(place));
+            }
             "a_frame_is_among_an_ics_capabilities" => {
                 let At { node, index } = execution.buffer;
                 smuggle(place, radix, &Space::DOMAIN.node(node).slot(index));
@@ -153,7 +159,7 @@ impl Kernel for Stepping {
                 let _ = MANAGER.make(ObjectKind::Notification, BELL);
                 smuggle(place, radix, &Space::DOMAIN.slot(BELL));
             }
-            "ics_run_at_a_lower_priority" => {
+            "ics_run_at_a_lower_priority" | "an_own_priority_is_promised_and_given" => {
                 let _ = node.tcb().tcb_set_priority(node.tcb(), 50);
             }
             _ => {}

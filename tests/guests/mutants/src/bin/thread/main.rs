@@ -13,7 +13,7 @@ use spin::Mutex;
 use test_conformance::Knob;
 use thread_factory::{MAX_THREADS, ThreadFactory};
 use xos_protocol::Contract;
-use xos_protocol::contract::{Capabilities, Channels, FaultContainment, Memory, Names};
+use xos_protocol::contract::{Capabilities, Channels, FaultContainment, Memory, Names, Quota};
 use xos_protocol::factory::Entry;
 use xos_server::factory::{Factory, FactoryServer, Fate, Maker, Member};
 use xos_server::protocol::Result;
@@ -52,6 +52,10 @@ impl Factory for Broken {
             },
             "granted_channels_are_promised_and_memory_is_shared" => Contract {
                 channels: Channels::Granted,
+                ..kept
+            },
+            "the_creators_quota_is_promised_and_given" => Contract {
+                quota: Quota::Creators,
                 ..kept
             },
             _ => kept,
