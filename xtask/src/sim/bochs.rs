@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 use xos_image::console::{EXIT_FAILURE, EXIT_SUCCESS};
@@ -67,10 +67,7 @@ impl Simulator for Bochs {
         let mut child = command
             .spawn()
             .map_err(|error| SimError::Start { program, error })?;
-        let code = Arc::default();
-        if let Some(output) = child.stdout.take() {
-            watch(output, Arc::clone(&code));
-        }
+        let codes = child.stdout.take().map(watch);
         let log = folder.join("bochs.log");
         match accept(&listener, &mut child) {
             Ok(serial) => {
@@ -80,7 +77,7 @@ impl Simulator for Bochs {
                     child,
                     serial,
                     output,
-                    How::Bochs { code, log },
+                    How::Bochs { codes, log },
                 ))
             }
             Err(error) => {
@@ -188,11 +185,13 @@ fn accept(listener: &TcpListener, child: &mut Child) -> io::Result<TcpStream> {
     }
 }
 
-/// The code that the guest gave before it ended the simulation.
-pub(super) type Code = Arc<Mutex<Option<u8>>>;
+/// The codes that the guest gave before it ended the simulation: their end comes with that of the simulator's output,
+/// which may be read a while after the simulator has ended.
+pub(super) type Codes = Receiver<u8>;
 
 /// Reads the simulator's standard output to its end. All but the codes is talk of its debugger.
-fn watch(mut output: impl Read + Send + 'static, code: Code) {
+fn watch(mut output: impl Read + Send + 'static) -> Codes {
+    let (sender, codes) = mpsc::channel();
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         // An error means what the end means.
@@ -201,10 +200,12 @@ fn watch(mut output: impl Read + Send + 'static, code: Code) {
                 .iter()
                 .rfind(|byte| [EXIT_SUCCESS, EXIT_FAILURE].contains(byte));
             if let Some(&byte) = given {
-                *code.lock().unwrap_or_else(PoisonError::into_inner) = Some(byte);
+                // Nobody asks when the machine has been given up.
+                let _ = sender.send(byte);
             }
         }
     });
+    codes
 }
 
 /// Whether the log tells of a triple fault.
@@ -261,6 +262,13 @@ mod tests {
         assert_eq!((text.as_str(), how), ("hello", PowerOff::Success));
         assert_eq!(end(r"connect; printf '\021'; exit 1").1, PowerOff::Failure);
         assert_eq!(end("connect; exit 1").1, PowerOff::Simulator(Some(1)));
+    }
+
+    #[test]
+    fn the_code_counts_however_late_it_is_read() {
+        // Somebody else holds the output when the simulator has ended.
+        let script = r"connect; (sleep 1; printf '\020') & exit 1";
+        assert_eq!(end(script).1, PowerOff::Success);
     }
 
     #[test]

@@ -17,7 +17,6 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::PoisonError;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use xos_image::console;
@@ -185,15 +184,18 @@ enum How {
     /// By its exit status.
     Qemu,
     /// By what it was told before, or its log.
-    Bochs { code: bochs::Code, log: PathBuf },
+    Bochs {
+        codes: Option<bochs::Codes>,
+        log: PathBuf,
+    },
 }
 
 impl How {
     fn power_off(&self, status: ExitStatus) -> PowerOff {
         match self {
             Self::Qemu => PowerOff::from_status(status),
-            Self::Bochs { code, log } => {
-                match *code.lock().unwrap_or_else(PoisonError::into_inner) {
+            Self::Bochs { codes, log } => {
+                match codes.as_ref().and_then(|codes| codes.iter().last()) {
                     Some(console::EXIT_SUCCESS) => PowerOff::Success,
                     Some(_) => PowerOff::Failure,
                     None if bochs::was_reset(log) => PowerOff::Reset,
