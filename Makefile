@@ -8,7 +8,7 @@
 #   make conform FACTORY=name [PROGRAM=file]
 #                                  the conformance suite, against a factory: one of a boot domain's, or of a program's
 #   make check                     format, lints, documentation
-#   make bench                     measure; writes docs/benchmarks.md, -posix.md and -containers.md
+#   make bench                     measure; writes docs/benchmarks.md, -posix, -containers, -virtual
 #   make graph [WITH='lines']      draw the running system, after running these: target/graph.svg
 #   make deps                      install what is missing on this machine
 #   make clean                     remove all that was built

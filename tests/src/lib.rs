@@ -319,9 +319,9 @@ pub const VTX_SUITES: &[Suite] = &[
         programs: &[
             "test-virtines-app",
             "test-virtine",
-            "floor",
-            "monitor-forgets-pages",
-            "monitor-forgets-registers",
+            "bench-call",
+            "forgets-pages",
+            "forgets-registers",
         ],
         files: &[
             ("etc/text", "not a program\n"),
@@ -563,14 +563,25 @@ pub const EXECUTED: &[Executed] = &[
 ];
 
 /// The same on the kernel with virtual processors, in a simulator that has VT-x: slow, so few.
-pub const VTX_EXECUTED: &[Executed] = &[Executed {
-    name: "vm::a_virtual_machine_runs_in_the_system_that_users_boot",
-    line: "run vm guest say hello from a guest",
-    addition: None,
-    output: "guest: up, with 16384 KiB of memory\nhello from a guest\n",
-    status: 0,
-    log: "xOS on seL4",
-}];
+pub const VTX_EXECUTED: &[Executed] = &[
+    Executed {
+        name: "vm::a_virtual_machine_runs_in_the_system_that_users_boot",
+        line: "run vm guest say hello from a guest",
+        addition: None,
+        output: "guest: up, with 16384 KiB of memory\nhello from a guest\n",
+        status: 0,
+        log: "xOS on seL4",
+    },
+    // The same program as elsewhere. That it calls another parser shows in what that says.
+    Executed {
+        name: "virtines_vcpu::strangers_messages_are_parsed_in_a_call_of_its_own_each",
+        line: "run process parse /a '/b c' /d",
+        addition: None,
+        output: "GET /a: 1 headers, 0 bytes of body\nno request\nGET /d: 1 headers, 0 bytes of body\n",
+        status: 0,
+        log: "",
+    },
+];
 
 /// Lines that are typed at the monitor's prompt in the system that users boot, after the demonstration.
 #[derive(Clone, Copy, Debug)]
@@ -594,6 +605,8 @@ pub const TYPED: &[Typed] = &[
             "9592 primes below 100000",
             "killed; all went as it should",
             "hello from busybox, whose processes are",
+            "each in an address space of its own",
+            "GET /still/here: 1 headers, 0 bytes of body",
             "crash crashed: write at 0x0 (instruction at 0x",
             "crash: crash at 0x",
             "BEFORE",
@@ -622,6 +635,27 @@ pub const TYPED: &[Typed] = &[
         ],
     },
 ];
+
+/// The same on the kernel with virtual processors.
+pub const VTX_TYPED: &[Typed] = &[Typed {
+    name: "typed::the_demonstration_has_virtines_and_a_machine_on_virtual_processors",
+    lines: "run vm guest 'info; say hello'\nrun -m 34M vm guest say more\n",
+    prints: &[
+        "hello from a process",
+        "each on a virtual processor",
+        "GET /index.html: 1 headers, 0 bytes of body",
+        "refused: the function crashed",
+        "refused: the function ran for longer than its time limit allows",
+        "refused: the function touched more memory than its limit allows",
+        "refused: the function made hypercall 7, which it was not granted",
+        "GET /still/here: 1 headers, 0 bytes of body",
+        "guest: up, with 16384 KiB of memory",
+        "hello from a kernel of its own",
+        "BEFORE",
+        "memory 16384 KiB, hypervisor xOSonseL4VM",
+        "guest: up, with 32768 KiB of memory",
+    ],
+}];
 
 /// A page of the documentation with programs in it, which are built and run as it says.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
 mod image;
+mod kernel;
 mod keys;
 mod linux;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use xos_image::console::EXEC_FILE;
 use xos_tests::{
     BROUGHT, Boots, Brought, Contained, EXECUTED, Executed, FAILING, Failing, PAGES, PENDING, Page,
-    SUITES, Suite, TYPED, Typed, VTX_EXECUTED, VTX_SUITES,
+    SUITES, Suite, TYPED, Typed, VTX_EXECUTED, VTX_SUITES, VTX_TYPED,
 };
 use xtask::exec;
 use xtask::guest::Builder;
@@ -66,14 +67,17 @@ fn main() -> ExitCode {
             move || run_executed(executed, vtx).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(executed.name, run));
     }
-    for typed in TYPED {
-        let run = || run_typed(typed).map_err(|error| Failed::from(format!("{error:#}")));
+    let typed = TYPED.iter().map(|typed| (typed, false));
+    let with_vtx = VTX_TYPED.iter().map(|typed| (typed, true));
+    for (typed, vtx) in typed.chain(with_vtx) {
+        let run = move || run_typed(typed, vtx).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(typed.name, run));
     }
     for page in PAGES {
         let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(page.name, run));
     }
+    trials.extend(kernel::trials());
     trials.extend(keys::trials());
     trials.extend(linux::trials());
     let trials = trials.into_iter().map(|trial| {
@@ -305,6 +309,8 @@ fn in_order(printed: &[u8], texts: &[&str]) -> Result<()> {
 
 /// How long the system that users boot may print nothing.
 const SILENCE: Duration = Duration::from_secs(60);
+/// The same in a simulator that is some ten times slower.
+const VTX_SILENCE: Duration = Duration::from_secs(600);
 
 /// Packs the system that users boot.
 fn pack_system(
@@ -326,14 +332,20 @@ fn pack_system(
     )
 }
 
-/// Runs one command, and compares what comes of it.
-fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
-    let (builder, simulator): (_, &dyn Simulator) = if vtx {
-        (&VTX_BUILDER, &Bochs::default())
-    } else {
-        (&BUILDER, &Qemu::default())
+/// What builds for the machine that users boot, and what simulates it, with virtual processors or without; and how
+/// long it may print nothing.
+fn users_machine(vtx: bool) -> Result<(&'static Builder, Box<dyn Simulator>, Duration)> {
+    let (builder, simulator, silence): (_, Box<dyn Simulator>, _) = match vtx {
+        true => (&VTX_BUILDER, Box::new(Bochs::default()), VTX_SILENCE),
+        false => (&BUILDER, Box::new(Qemu::default()), SILENCE),
     };
     let builder = builder.as_ref().map_err(|error| anyhow!("{error}"))?;
+    Ok((builder, simulator, silence))
+}
+
+/// Runs one command, and compares what comes of it.
+fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
+    let (builder, simulator, silence) = users_machine(vtx)?;
     let addition = executed.addition.map(|(program, guest)| -> Result<_> {
         Ok(Addition {
             host: builder.programs_folder().join(program),
@@ -345,9 +357,9 @@ fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
     let name = executed.name.replace("::", "-");
     let image = pack_system(builder, &name, &additions, &files)?;
     let _machine = Permit::take();
-    let machine = image.boot(simulator)?;
+    let machine = image.boot(&*simulator)?;
     let (mut output, mut log) = (Vec::new(), Vec::new());
-    let status = exec::capture(machine, image.symbols(), SILENCE, &mut output, &mut log)?;
+    let status = exec::capture(machine, image.symbols(), silence, &mut output, &mut log)?;
     let (output, log) = (
         String::from_utf8_lossy(&output),
         String::from_utf8_lossy(&log),
@@ -477,16 +489,16 @@ fn steps(text: &str) -> Result<Steps<'_>> {
 }
 
 /// Boots as `make run` does without a terminal, and types lines.
-fn run_typed(typed: &Typed) -> Result<()> {
-    let builder = BUILDER.as_ref().map_err(|error| anyhow!("{error}"))?;
+fn run_typed(typed: &Typed, vtx: bool) -> Result<()> {
+    let (builder, simulator, silence) = users_machine(vtx)?;
     let image = pack_system(builder, &typed.name.replace("::", "-"), &[], &[])?;
     let _machine = Permit::take();
     let options = Unattended {
-        silence: SILENCE,
+        silence,
         expect: None,
         feed: true,
     };
-    let machine = image.boot(&Qemu::default())?;
+    let machine = image.boot(&*simulator)?;
     let mut printed = Vec::new();
     let end = run::unattended(
         machine,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `bench`: runs the benchmark system and writes `docs/benchmarks.md`; [`posix`] does the same for Linux
-//! programs.
+//! programs, [`containers`] for containers, [`virtines`] for virtines on virtual processors and elsewhere.
 //!
 //! A benchmark does the same work twice in one run, through the system and by hand on the bare
 //! kernel; what counts is the ratio. Two runs are made: one in which the emulator counts
@@ -12,6 +12,7 @@
 mod claims;
 pub mod containers;
 pub mod posix;
+pub mod virtines;
 
 use crate::sim::{Event, Machine, PowerOff, SimError};
 use anyhow::{Result, bail};
@@ -82,6 +83,11 @@ pub struct Values {
 }
 
 impl Values {
+    fn insert(&mut self, name: &str, number: u64, unit: &str) {
+        self.values
+            .insert(name.to_owned(), (number, unit.to_owned()));
+    }
+
     fn ticks(&self, name: &str) -> Option<u64> {
         self.values
             .get(name)
@@ -115,9 +121,7 @@ pub fn collect(mut machine: Machine, log: &mut dyn std::io::Write) -> Result<Val
                     values.clock = Some((values.clock.map_or(number, |(first, _)| first), number));
                 } else {
                     eprintln!("xtask:   {name}: {number} {unit}");
-                    values
-                        .values
-                        .insert(name.to_owned(), (number, unit.to_owned()));
+                    values.insert(name, number, unit);
                 }
             }
             Event::Off(PowerOff::Success) => return Ok(values),
@@ -133,7 +137,7 @@ pub fn report(areas: &[Area], counted: &Values, timed: &Values) -> (String, Resu
     let mut broken = Vec::new();
     for area in areas {
         let _ = write!(out, "\n## {}\n\n{TABLE}", area.title);
-        area_report(area, counted, timed, &mut out, &mut broken);
+        area_report(area, counted, Some(timed), &mut out, &mut broken);
     }
     let claimed = |name: &str| {
         let mut claims = areas.iter().flat_map(|area| area.claims);
@@ -153,33 +157,31 @@ pub fn report(areas: &[Area], counted: &Values, timed: &Values) -> (String, Resu
             let _ = writeln!(out, "| {name} | {} | {unit} |", grouped(*number));
         }
     }
-    let result = match broken.is_empty() {
-        true => Ok(()),
-        false => Err(anyhow::anyhow!(
-            "targets not reached:\n  {}",
-            broken.join("\n  ")
-        )),
-    };
-    (out, result)
+    (out, verdict(&broken))
 }
 
-/// Writes the rows of an area, and adds the claims that do not hold to `broken`.
+/// An error that names the claims that do not hold.
+fn verdict(broken: &[String]) -> Result<()> {
+    match broken {
+        [] => Ok(()),
+        broken => bail!("targets not reached:\n  {}", broken.join("\n  ")),
+    }
+}
+
+/// Writes the rows of an area, and adds the claims that do not hold to `broken`. Without a run for the time there are
+/// no columns for it.
 fn area_report(
     area: &Area,
     counted: &Values,
-    timed: &Values,
+    timed: Option<&Values>,
     out: &mut String,
     broken: &mut Vec<String>,
 ) {
     for claim in area.claims {
-        let time = |name| {
-            let (ticks, tick) = (timed.ticks(name)?, timed.tick()?);
-            Some(format!("{:.1} us", ticks as f64 * tick / 1000.0))
-        };
         let dash = || "-".to_owned();
         let value = counted.ticks(claim.value);
-        let (raw, raw_time) = match claim.raw {
-            Raw::Measured(name) => (counted.ticks(name), time(name)),
+        let (raw, raw_name) = match claim.raw {
+            Raw::Measured(name) => (counted.ticks(name), Some(name)),
             Raw::Known(number) => (Some(number), None),
         };
         let ratio = match (value, raw) {
@@ -198,17 +200,25 @@ fn area_report(
                 claim.what, claim.target
             ));
         }
-        let _ = writeln!(
+        let _ = write!(
             out,
-            "| {} | {} | {} | {} | {} | {verdict} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {verdict} |",
             claim.what,
             value.map_or_else(dash, grouped),
             raw.map_or_else(dash, grouped),
             ratio.map_or_else(dash, |ratio| format!("{ratio:.3}")),
             claim.target,
-            time(claim.value).unwrap_or_else(dash),
-            raw_time.unwrap_or_else(dash),
         );
+        if let Some(timed) = timed {
+            for name in [Some(claim.value), raw_name] {
+                let time = name.and_then(|name| {
+                    let (ticks, tick) = (timed.ticks(name)?, timed.tick()?);
+                    Some(format!("{:.1} us", ticks as f64 * tick / 1000.0))
+                });
+                let _ = write!(out, " {} |", time.unwrap_or_else(dash));
+            }
+        }
+        out.push('\n');
     }
 }
 
@@ -243,6 +253,12 @@ emulator on one machine: an address-space switch is dear there, which real proce
 const TABLE: &str = "\
 | what | instructions | raw | ratio | target | | time | raw time |
 | --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+/// The same without times.
+const UNTIMED_TABLE: &str = "\
+| what | instructions | raw | ratio | target | |
+| --- | --- | --- | --- | --- | --- |
 ";
 
 const OTHERS: &str = "\n## Beside it\n\n| what | | unit |\n| --- | --- | --- |\n";

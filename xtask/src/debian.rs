@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Programs of Debian's that run in guests: unpacked below `target/`, never installed.
+//! Programs of Debian's that run in guests, and its kernel for 32-bit PCs: unpacked below `target/`, never installed.
 //!
-//! They are somebody else's static Linux binaries, which is what they are wanted for: tests and
-//! demonstrations run them unmodified.
+//! They are somebody else's binaries, which is what they are wanted for: tests and demonstrations run them unmodified.
 
 use crate::workspace::{progress, root, run};
 use anyhow::{Context, Result, bail};
@@ -17,6 +16,9 @@ pub const PROGRAMS: &[(&str, &str, &str)] = &[
     ("sash", "sash", "bin/sash"),
 ];
 
+/// The package that stands for Debian's newest kernel for 32-bit PCs with page tables of 32-bit entries.
+const KERNEL: &str = "linux-image-686";
+
 /// A program of the list, by its name.
 pub fn program(name: &str) -> Result<PathBuf> {
     let known = PROGRAMS.iter().find(|(known, ..)| *known == name);
@@ -27,49 +29,130 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 /// The folder in which a package lies unpacked.
 pub fn unpacked(package: &str) -> Result<PathBuf> {
-    let all = root().join("target/debian");
-    let folder = all.join(package);
+    let folder = root().join("target/debian").join(package);
     if folder.is_dir() {
         return Ok(folder);
     }
     progress(&format!("getting Debian's {package}"));
-    fs::create_dir_all(&all).with_context(|| format!("cannot make {}", all.display()))?;
-    // Unpacked under another name first: what is there under its own is whole, whoever else is at it.
-    let scratch = all.join(format!(".{package}.{}", std::process::id()));
-    let result = download(package, &scratch).and_then(|deb| {
-        let mut unpack = Command::new("dpkg-deb");
-        unpack.arg("--extract").arg(&deb).arg(scratch.join("files"));
-        run(&mut unpack, "dpkg-deb")
-    });
-    let moved = result.and_then(|()| match fs::rename(scratch.join("files"), &folder) {
-        Err(_) if folder.is_dir() => Ok(()),
-        moved => moved.with_context(|| format!("cannot make {}", folder.display())),
+    in_place(&folder, |scratch| {
+        let files = scratch.join("files");
+        unpack(&download(&Apt::OF_THIS_MACHINE, package, scratch)?, &files)?;
+        Ok(files)
+    })?;
+    Ok(folder)
+}
+
+/// Debian's kernel for 32-bit PCs: the file, of the version that `linux-image-686` stands for.
+pub fn kernel_of_32_bits() -> Result<PathBuf> {
+    let file = root().join("target/debian").join(KERNEL);
+    if file.is_file() {
+        return Ok(file);
+    }
+    progress(&format!("getting Debian's {KERNEL}"));
+    in_place(&file, |scratch| {
+        // Packages of another kind of machine, whose lists this one need not have.
+        let apt = Apt::of_32_bits(scratch)?;
+        let lists = apt.run(&["update"], "getting the lists of packages", scratch);
+        // A list that cannot be had need not be the one that is wanted.
+        let package = apt.depends(KERNEL).or_else(|error| lists.and(Err(error)))?;
+        let files = scratch.join("files");
+        unpack(&download(&apt, &package, scratch)?, &files)?;
+        let boot = fs::read_dir(files.join("boot"))?;
+        let mut names = boot.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_kernel = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("vmlinuz-"))
+        };
+        names
+            .find(is_kernel)
+            .with_context(|| format!("no kernel is in {package}"))
+    })?;
+    Ok(file)
+}
+
+/// Has something made in a folder of its own, and moves it to its place: what is there is whole, whoever else is at it.
+fn in_place(place: &Path, make: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<()> {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let scratch = place.with_file_name(format!(".{name}.{}", std::process::id()));
+    let made = fs::create_dir_all(&scratch)
+        .with_context(|| format!("cannot make {}", scratch.display()))
+        .and_then(|()| make(&scratch));
+    let moved = made.and_then(|made| match fs::rename(made, place) {
+        Err(_) if place.exists() => Ok(()),
+        moved => moved.with_context(|| format!("cannot make {}", place.display())),
     });
     // What is left of it is of no use to anyone.
     let _ = fs::remove_dir_all(&scratch);
-    moved.map(|()| folder)
+    moved
 }
 
-/// Gets a package's file into a folder of its own.
-fn download(package: &str, folder: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        // Without it the administrator's download is by a user who may not write here.
+fn unpack(deb: &Path, files: &Path) -> Result<()> {
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("--extract").arg(deb).arg(files);
+    run(&mut unpack, "dpkg-deb")
+}
+
+/// How apt-get and apt-cache are called.
+struct Apt(Vec<String>);
+
+impl Apt {
+    // Without it the administrator's download is by a user who may not write here.
+    const USER: &str = "APT::Sandbox::User=root";
+    const OF_THIS_MACHINE: Self = Self(Vec::new());
+
+    /// For packages of 32-bit PCs, whose lists are in a folder.
+    fn of_32_bits(folder: &Path) -> Result<Self> {
+        let (lists, cache) = (folder.join("lists"), folder.join("cache"));
+        for folder in [lists.join("partial"), cache.join("archives/partial")] {
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        Ok(Self(vec![
+            "APT::Architecture=i386".into(),
+            "APT::Architectures=i386".into(),
+            "Acquire::Languages=none".into(),
+            format!("Dir::State::Lists={}", lists.display()),
+            format!("Dir::Cache={}", cache.display()),
+        ]))
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-q");
+        for option in self.0.iter().map(String::as_str).chain([Self::USER]) {
+            command.args(["-o", option]);
+        }
+        command.args(arguments).stdin(Stdio::null());
         command
-            .args(["-q", "-o", "APT::Sandbox::User=root"])
-            .args(arguments);
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(std::io::stderr());
-        command
-    };
+    }
+
+    fn run(&self, arguments: &[&str], what: &str, folder: &Path) -> Result<()> {
+        let mut command = self.command("apt-get", arguments);
+        run(command.current_dir(folder).stdout(std::io::stderr()), what)
+    }
+
+    /// The first package that one depends on, which stands for it.
+    fn depends(&self, package: &str) -> Result<String> {
+        let output = self
+            .command("apt-cache", &["depends", "--important", package])
+            .output()
+            .context("cannot run apt-cache")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines = text.lines();
+        let first = lines.find_map(|line| line.trim().strip_prefix("Depends: "));
+        first
+            .map(str::to_owned)
+            .with_context(|| format!("Debian has no {package}"))
+    }
+}
+
+/// Gets a package's file into a folder.
+fn download(apt: &Apt, package: &str, folder: &Path) -> Result<PathBuf> {
     let what = format!("downloading {package}");
-    if run(&mut apt(&["download", package]), &what).is_err() {
+    if apt.run(&["download", package], &what, folder).is_err() {
         // A machine without lists of packages, or with old ones.
-        run(&mut apt(&["update"]), "updating the list of packages")?;
-        run(&mut apt(&["download", package]), &what)?;
+        apt.run(&["update"], "updating the list of packages", folder)?;
+        apt.run(&["download", package], &what, folder)?;
     }
     let files =
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;

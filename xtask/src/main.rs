@@ -51,7 +51,7 @@ enum Command {
     Conform(Conform),
     /// Check format, lints, documentation, licence lines, lengths of files.
     Check,
-    /// Run the benchmarks and write docs/benchmarks.md, docs/benchmarks-posix.md, docs/benchmarks-containers.md.
+    /// Run the benchmarks and write docs/benchmarks.md, -posix.md, -containers.md and -virtual.md.
     Bench(Bench),
     /// Draw the running system: target/graph.svg.
     Graph(Graph),
@@ -263,6 +263,8 @@ enum Measured {
     Posix,
     /// What containers cost: docs/benchmarks-containers.md.
     Containers,
+    /// What virtines cost, on virtual processors (in Bochs) and elsewhere: docs/benchmarks-virtual.md.
+    Virtual,
 }
 
 #[derive(Debug, Args)]
@@ -539,7 +541,12 @@ fn bench(options: &Bench) -> Result<()> {
     } else {
         Ok(())
     };
-    core.and(posix).and(containers)
+    let virtines = if wanted(Measured::Virtual) {
+        bench_virtual(&builder)
+    } else {
+        Ok(())
+    };
+    core.and(posix).and(containers).and(virtines)
 }
 
 /// Boots an image once to count instructions and once for the time: what `collect` makes of each run.
@@ -612,6 +619,36 @@ fn bench_containers(builder: &Builder) -> Result<()> {
     result
 }
 
+fn bench_virtual(builder: &Builder) -> Result<()> {
+    use xtask::bench::virtines;
+    let files = [virtines::image()?];
+    let run = |builder: &Builder, simulator: &dyn Simulator| {
+        let recipe = Recipe {
+            name: "bench-virtual",
+            description: &root().join(virtines::SYSTEM),
+            search: &[],
+            additions: &[],
+            files: &files,
+            tests: virtines::PROGRAMS,
+        };
+        let image = pack::system(builder, &recipe)?;
+        Ok::<_, anyhow::Error>(bench::collect(image.boot(simulator)?, &mut io::stderr())?)
+    };
+    progress("counting instructions in address spaces");
+    let spaces = run(
+        builder,
+        &Qemu {
+            count_instructions: Some(0),
+            ..Qemu::default()
+        },
+    )?;
+    progress("counting instructions on virtual processors");
+    let processors = run(&Builder::new(Flavour::Vtx)?, &Bochs::default())?;
+    let (report, result) = virtines::report(&processors, &spaces);
+    publish(&report, virtines::REPORT)?;
+    result
+}
+
 fn bench_posix(builder: &Builder, only: Option<&str>) -> Result<()> {
     use xtask::bench::posix;
     let recipe = Recipe {
@@ -660,6 +697,7 @@ mod tests {
             "bench containers",
             "conform process",
             "conform task --program task-factory --add a=b",
+            "bench virtual",
             "graph",
             "graph --with a;b --output c.svg",
             "run --flavour debug --system a.system --add a=b --add c=d",

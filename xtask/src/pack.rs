@@ -144,7 +144,7 @@ pub fn system(builder: &Builder, recipe: &Recipe<'_>) -> Result<Image> {
                 })?;
             }
         }
-        userland::add_guest_kernel(&mut tree)?;
+        userland::add_for_processors(&mut tree)?;
         if description == root().join(DEFAULT_SYSTEM) {
             userland::add(&mut tree)?;
         }

@@ -80,13 +80,18 @@ pub fn add(tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
-/// Adds our own kernel for virtual machines.
+/// Adds what runs on virtual processors: our own kernel for virtual machines, and the virtine of the example.
 ///
 /// # Errors
 /// When it is of no use.
-pub fn add_guest_kernel(tree: &mut Tree) -> Result<()> {
-    let path = "boot/guest".parse()?;
-    unless_there(tree.add_bytes(path, guest_kernel::IMAGE.to_vec()))
+pub fn add_for_processors(tree: &mut Tree) -> Result<()> {
+    for (path, image) in [
+        ("boot/guest", guest_kernel::IMAGE),
+        ("vcpu/parse-http", parse_c::IMAGE),
+    ] {
+        unless_there(tree.add_bytes(path.parse()?, image.to_vec()))?;
+    }
+    Ok(())
 }
 
 /// Adds a container of Debian's busybox.

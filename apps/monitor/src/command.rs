@@ -8,9 +8,9 @@ use xos_container_line::{is_assignment, size};
 
 use crate::Start;
 
-/// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, or for
-/// small programs that it starts itself.
-pub const DEFAULT_MEMORY: u64 = 4 << 20;
+/// Bytes that a program may cost in all, unless `-m` says otherwise: room for a few threads, for
+/// small programs that it starts itself, or for a virtine on a virtual processor.
+pub const DEFAULT_MEMORY: u64 = 8 << 20;
 /// The factory of which the default is its own: a machine's memory is another matter than a program's.
 const MACHINES: &str = "vm";
 

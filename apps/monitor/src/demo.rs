@@ -9,6 +9,9 @@ pub const BANNER: &str = "\nxOS: isolation contexts on seL4\n\
 /// The line that is left out if there is no such container in the file tree.
 pub const CONTAINER: &str = "container run --rm busybox";
 
+/// The line that is left out where there are no virtual processors.
+pub const MACHINE: &str = "run vm guest 'info; say hello from a kernel of its own'";
+
 /// What is said before a line is run, and the line.
 pub const STEPS: &[(&str, &str)] = &[
     ("The ICs that exist from the start:", "list"),
@@ -31,6 +34,14 @@ pub const STEPS: &[(&str, &str)] = &[
     (
         "A container: a Linux of its own, all of it paid from one budget:",
         CONTAINER,
+    ),
+    (
+        "Strangers' messages, each parsed by a virtine: a call in a context of its own:",
+        "run process parse",
+    ),
+    (
+        "A virtual machine, with a kernel of its own on a virtual processor:",
+        MACHINE,
     ),
     (
         "A crash, which hurts nobody else:",

@@ -303,6 +303,10 @@ impl System for Machine {
         monitor::has_container(files(), name)
     }
 
+    fn has_virtual_processors(&self) -> bool {
+        sel4::sel4_cfg_bool!(VTX)
+    }
+
     fn start(&mut self, start: &Start) -> Result<(IcId, Job)> {
         let job = if start.factory == LINUX {
             self.create_linux(start)?

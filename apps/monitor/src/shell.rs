@@ -470,7 +470,12 @@ impl<S: System> Shell<S> {
         let begin = self.system.now();
         let before = self.system.free();
         for (say, line) in demo::STEPS {
-            if *line == demo::CONTAINER && !self.system.has_container("busybox") {
+            let possible = match *line {
+                demo::CONTAINER => self.system.has_container("busybox"),
+                demo::MACHINE => self.system.has_virtual_processors(),
+                _ => true,
+            };
+            if !possible {
                 continue;
             }
             self.system.print(&format!("\n{say}\n{PROMPT}{line}\n"));

@@ -47,6 +47,8 @@ pub trait System: Containers {
     fn has_linux(&self) -> bool;
     /// Whether the file tree has a container of this name.
     fn has_container(&self, name: &str) -> bool;
+    /// Whether there are virtual processors.
+    fn has_virtual_processors(&self) -> bool;
     /// Starts a program; gives its IC.
     fn start(&mut self, start: &Start) -> Result<(IcId, Self::Job)>;
     /// Freezes a program that waits for somebody's answer, for good.

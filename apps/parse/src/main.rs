@@ -10,6 +10,7 @@ extern crate alloc;
 
 use alloc::format;
 use xos::println;
+use xos::protocol::contract::Memory;
 use xos::virtine::{Function, Result};
 
 xos::main!(main, heap = 64 * 1024);
@@ -39,6 +40,11 @@ fn main() -> Result<()> {
     };
     let mut given = xos::args().skip(1).peekable();
     if given.peek().is_none() {
+        let on = match parse.contract().memory {
+            Memory::SecondStage => "on a virtual processor",
+            _ => "in an address space of its own",
+        };
+        println!("{} messages, each {on}:", MESSAGES.len());
         MESSAGES.iter().for_each(|message| read(message));
     }
     for path in given {

@@ -200,6 +200,16 @@ impl Function {
         self.invoke_with(argument, Grants::new(&[], &mut |_, _| None))
     }
 
+    /// Calls it, with no hypercalls, and puts the result in the place of what is in `result`: who keeps that from
+    /// call to call has no use of the heap in most of them.
+    ///
+    /// # Errors
+    /// What became of the call: `result` is empty then.
+    pub fn invoke_into(&self, argument: &[u8], result: &mut Vec<u8>) -> Result<()> {
+        let mut none = |_: u8, _: &[u8]| None;
+        self.run(argument, Grants::new(&[], &mut none), result)
+    }
+
     /// Calls it, for no longer than so many milliseconds, with no hypercalls.
     ///
     /// # Errors
@@ -217,12 +227,23 @@ impl Function {
     /// # Errors
     /// What became of the call.
     pub fn invoke_with(&self, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
+        let mut result = Vec::new();
+        self.run(argument, grants, &mut result)?;
+        Ok(result)
+    }
+
+    #[inline]
+    fn run(&self, argument: &[u8], grants: Grants<'_>, result: &mut Vec<u8>) -> Result<()> {
+        result.clear();
         let context = match self.idle.lock().pop() {
             Some(context) => context,
             None => self.context()?,
         };
-        let result = call(&context, argument, grants);
-        match result {
+        let called = call(&context, argument, grants, result);
+        if called.is_err() {
+            result.clear();
+        }
+        match called {
             // It is of no use any more.
             Err(Error::Refused(Refused {
                 why: Why::Gone | Why::ServerDied,
@@ -232,7 +253,7 @@ impl Function {
             }
             _ => self.give(context),
         }
-        result
+        called
     }
 
     /// A context more, started.
@@ -367,11 +388,18 @@ fn append(output: &mut Vec<u8>, words: &[u64]) -> Option<()> {
     Some(())
 }
 
-/// Calls it with an argument and for a result that travel in registers, if that is what it comes to.
-fn call(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
+/// Calls it with an argument and for a result that travel in registers, if that is what it comes to. The result is
+/// appended to `output`.
+#[inline]
+fn call(
+    context: &Context,
+    argument: &[u8],
+    grants: Grants<'_>,
+    output: &mut Vec<u8>,
+) -> Result<()> {
     const BYTES: usize = 8 * (SHORT - 2);
     if argument.len() > BYTES {
-        return call_long(context, argument, grants);
+        return call_long(context, argument, grants, output);
     }
     let mut bytes = [0; BYTES];
     bytes[..argument.len()].copy_from_slice(argument);
@@ -390,16 +418,15 @@ fn call(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8
         bytes[8..].copy_from_slice(&second.to_le_bytes());
         let there = 8 * answer.len.saturating_sub(2);
         let result = bytes.get(..there).and_then(|b| b.get(..count as usize));
-        return result
-            .map(Vec::from)
-            .ok_or_else(|| refused(tried(), Why::Unknown));
+        output.extend_from_slice(result.ok_or_else(|| refused(tried(), Why::Unknown))?);
+        return Ok(());
     }
     let mut words = [0; MAX_WORDS];
     let length = take(&answer, &mut words);
     if length < 2 {
         return Err(refused(tried(), Why::Unknown));
     }
-    go_on(context, grants, &[], words, length)
+    go_on(context, grants, &[], words, length, output)
 }
 
 fn halves(bytes: &[u8; 16]) -> [u64; 2] {
@@ -420,7 +447,12 @@ fn take(answer: &xos_client::Answer, words: &mut Words) -> usize {
 }
 
 #[inline(never)]
-fn call_long(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<Vec<u8>> {
+fn call_long(
+    context: &Context,
+    argument: &[u8],
+    grants: Grants<'_>,
+    output: &mut Vec<u8>,
+) -> Result<()> {
     if argument.len() as u64 > MAX_BYTES {
         return Err(Error::TooLong);
     }
@@ -433,7 +465,7 @@ fn call_long(context: &Context, argument: &[u8], grants: Grants<'_>) -> Result<V
     let what = grants.what(long);
     let first = long.then_some(argument.len() as u64);
     let length = ask(context, what, first, part, &mut words)?;
-    go_on(context, grants, rest, words, length)
+    go_on(context, grants, rest, words, length, output)
 }
 
 /// Goes on with a call, from its first answer to its last; `rest` is what is left of the argument.
@@ -444,15 +476,14 @@ fn go_on(
     mut rest: &[u8],
     mut words: Words,
     mut length: usize,
-) -> Result<Vec<u8>> {
+    output: &mut Vec<u8>,
+) -> Result<()> {
     let unknown = || refused(Tried::Invoke(context.id()), Why::Unknown);
-    let mut output = Vec::new();
     loop {
         let reply = &words[..length];
         match Answer::from_word(reply[1]).map_err(|_| unknown())? {
             Answer::Returned => {
-                append(&mut output, reply).ok_or_else(unknown)?;
-                return Ok(output);
+                return append(output, reply).ok_or_else(unknown);
             }
             Answer::Asks(MORE) => {
                 let (part, behind) = rest.split_at(rest.len().min(MAX_PART));
@@ -460,7 +491,7 @@ fn go_on(
                 length = ask(context, Ask::Answer, None, part, &mut words)?;
             }
             Answer::Asks(PART) => {
-                append(&mut output, reply).ok_or_else(unknown)?;
+                append(output, reply).ok_or_else(unknown)?;
                 if output.len() as u64 > MAX_BYTES {
                     ask(context, Ask::Stop, None, &[], &mut words)?;
                     return Err(Error::TooLong);

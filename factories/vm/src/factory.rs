@@ -188,6 +188,11 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
         self.files = files;
     }
 
+    /// What its ICs are.
+    pub const fn kind(&mut self) -> &mut Kind {
+        &mut self.kind
+    }
+
     /// What makes the monitors.
     pub const fn programs(&mut self) -> &mut F {
         &mut self.programs

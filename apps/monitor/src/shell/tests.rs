@@ -25,6 +25,7 @@ struct Fake {
     pauses: u32,
     /// Whether Linux programs can be started.
     linux: bool,
+    processors: bool,
     /// Containers by number: what they print, how they ended, signals that they got.
     contained: Vec<(&'static str, Option<u8>, Vec<u8>)>,
     removed: Vec<usize>,
@@ -112,6 +113,10 @@ impl System for Fake {
 
     fn has_container(&self, name: &str) -> bool {
         name == "busybox"
+    }
+
+    fn has_virtual_processors(&self) -> bool {
+        self.processors
     }
 
     fn free(&mut self) -> Result<Free> {
@@ -568,6 +573,16 @@ fn a_shell_comes_between_the_demonstration_and_the_prompt_if_the_tree_asks_for_o
 fn the_demonstration_is_made_of_lines_that_can_be_typed() {
     for (_, line) in demo::STEPS {
         assert!(Command::parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn the_demonstration_has_a_machine_where_there_are_virtual_processors() {
+    for processors in [false, true] {
+        let mut shell = shell();
+        shell.system.processors = processors;
+        shell.demo();
+        assert_eq!(shell.system.screen.contains(demo::MACHINE), processors);
     }
 }
 

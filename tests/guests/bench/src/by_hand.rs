@@ -91,7 +91,8 @@ mod part {
 }
 
 const SPACE: Space = Space::DOMAIN;
-const ASIDS: cap::AsidPool = cap::AsidPool::from_bits(domain::ASID_POOL);
+/// Identifiers of address spaces.
+pub const ASIDS: cap::AsidPool = cap::AsidPool::from_bits(domain::ASID_POOL);
 
 /// What a process is like.
 #[derive(Clone, Copy)]
@@ -176,11 +177,11 @@ impl ByHand {
         Ok(())
     }
 
-    /// Starts the process server of [`crate::server`], on the endpoint for reports: nobody else can
-    /// receive there from now on.
-    pub fn start_server(&'static self) -> Outcome {
+    /// Starts a thread of this domain, which has an IPC buffer: the server of [`crate::server`], or whoever is to
+    /// run a virtual processor. There is one.
+    pub fn start_thread(&'static self, entry: ThreadEntry) -> Outcome {
         let buffer = WINDOW + u64::from(SERVER_BUFFER) * PAGE;
-        let tcb = tools().cap::<cap_type::Tcb>(tool::SERVER);
+        let tcb = self.thread_tcb();
         tcb.tcb_configure_with_priority(
             CPtr::from_bits(0),
             PRIORITY,
@@ -193,13 +194,24 @@ impl ByHand {
         )?;
         let mut context = UserContext::default();
         let registers = context.inner_mut();
-        registers.rip = server as *const () as u64;
+        registers.rip = entry as *const () as u64;
         // As if it had been called.
         registers.rsp = buffer - 8;
         registers.rdi = core::ptr::from_ref(self) as u64;
         registers.rsi = buffer;
         tcb.tcb_write_all_registers(true, &mut context)?;
         Ok(())
+    }
+
+    /// Starts the process server of [`crate::server`], on the endpoint for reports: nobody else can
+    /// receive there from now on.
+    pub fn start_server(&'static self) -> Outcome {
+        self.start_thread(server)
+    }
+
+    /// The thread of [`start_thread`](Self::start_thread).
+    pub fn thread_tcb(&self) -> cap::Tcb {
+        tools().cap(tool::SERVER)
     }
 
     /// The endpoint for reports.
@@ -239,8 +251,7 @@ impl ByHand {
 
     /// Makes a process, which may have somebody to call.
     pub fn make(&self, life: u32, shape: Shape, calls: bool) -> Outcome {
-        let arena = tools().cap::<cap_type::Untyped>(tool::ARENAS + life);
-        let work = SPACE.node(WORK + life);
+        let (arena, work) = (self.arena(life), self.work(life));
         let make = |kind: &ObjectBlueprint, index: u32, count: u32| {
             arena.untyped_retype(kind, &work.node(), index as usize, count as usize)
         };
@@ -339,9 +350,25 @@ impl ByHand {
         Ok(())
     }
 
+    /// The memory of a process.
+    pub fn arena(&self, life: u32) -> cap::Untyped {
+        tools().cap(tool::ARENAS + life)
+    }
+
+    /// What a process is made of.
+    pub fn work(&self, life: u32) -> Parts {
+        SPACE.node(WORK + life)
+    }
+
+    /// Gives back what was made of a process's memory.
+    pub fn end_arena(&self, life: u32) -> Outcome {
+        tools().slot(tool::ARENAS + life).revoke()?;
+        Ok(())
+    }
+
     /// Ends a process.
     pub fn end(&self, life: u32, shape: Shape) -> Outcome {
-        tools().slot(tool::ARENAS + life).revoke()?;
+        self.end_arena(life)?;
         for index in 0..shape.shared {
             SPACE
                 .node(WORK + life)
@@ -361,10 +388,12 @@ impl ByHand {
 
     /// Waits for a report: its first word.
     fn report(&self) -> u64 {
-        tools()
-            .cap::<cap_type::Endpoint>(tool::REPORTS)
-            .recv_with_mrs(())
-            .msg[0]
+        self.reported()[0]
+    }
+
+    /// Waits for a report: its words.
+    pub fn reported(&self) -> [u64; 4] {
+        self.reports().recv_with_mrs(()).msg
     }
 
     /// A process from its creation to its end, of which it tells in one message.
@@ -584,6 +613,9 @@ impl Words {
         registers.r10 = self.r10;
     }
 }
+
+/// Where a thread begins: with this module's state, and its IPC buffer.
+pub type ThreadEntry = extern "C" fn(&'static ByHand, &'static mut sel4::IpcBuffer) -> !;
 
 /// Where the server begins.
 extern "C" fn server(by_hand: &'static ByHand, buffer: &'static mut sel4::IpcBuffer) -> ! {

@@ -114,7 +114,7 @@ pub fn measure(bench: &mut Bench) -> Outcome {
 }
 
 /// A page put back by hand: copied, as fast as this processor does without vector registers.
-fn page_by_hand() -> u64 {
+pub fn page_by_hand() -> u64 {
     const COUNT: u64 = 64;
     static FROM: [u64; 512] = [7; 512];
     let mut to = [0u64; 512];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 cases! {
-    what_a_call_costs_is_measured_and_no_more_than_it_was,
+    calls_cost_no_more_than_they_did,
     the_contract_promises_a_second_stage,
     a_result_is_what_the_function_made_of_the_argument,
     arguments_and_results_of_all_lengths_arrive_whole,

@@ -41,11 +41,11 @@ pub struct Context {
     slots: Slots,
     process: Factory,
     /// The virtines' factory.
-    factory: &'static str,
+    pub factory: &'static str,
 }
 
 /// A program that was started.
-struct Job {
+pub struct Job {
     id: IcId,
     slot: u32,
 }
@@ -58,13 +58,18 @@ impl Job {
 
 impl Context {
     fn start(&mut self, case: &str, factory: &str) -> Outcome<Job> {
-        let arguments: String = ["test-virtines-app", case, factory]
+        self.start_program("test-virtines-app", case, factory)
+    }
+
+    /// Starts another program: `IMAGE CASE FACTORY`.
+    pub fn start_program(&mut self, image: &str, case: &str, factory: &str) -> Outcome<Job> {
+        let arguments: String = [image, case, factory]
             .into_iter()
             .flat_map(|word| [word, "\0"])
             .collect();
         let slot = self.slots.take().ok_or("no slot")?;
         let spec = Spec {
-            image: "test-virtines-app",
+            image,
             arguments: &arguments,
             memory: 48 << 20,
             ics: 200,
@@ -79,7 +84,8 @@ impl Context {
         Ok(job)
     }
 
-    fn wait(&mut self, job: Job) -> Outcome<ExitStatus> {
+    /// Waits for the end of a program.
+    pub fn wait(&mut self, job: Job) -> Outcome<ExitStatus> {
         let status = job.handle().wait()?;
         self.slots.give(job.slot);
         Ok(status)

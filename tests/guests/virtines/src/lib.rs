@@ -7,8 +7,8 @@
 //! | `test-virtines-app` | a program that calls virtines: a case each time that it runs |
 //! | `test-virtine` | the image of a virtine that does what its caller tells it, the worst included |
 //! | `vcpu/test-virtine` | the same for virtual processors, in C (`vcpu/`) |
-//! | `monitor-forgets-...`, `factory-forgets-...` | monitors on virtual processors that are broken, and who makes ICs of them |
-//! | `floor`, `floor-factory` | measures what a virtual processor costs by itself |
+//! | `forgets-...` | monitors on virtual processors that are broken |
+//! | `mutant-virtine-vcpu` | the factory of virtines on virtual processors with the one of these that its domain is called like |
 //! | `mutant-virtine` | the virtine factory, broken in the way that its domain's name says |
 #![no_std]
 #![forbid(unsafe_code)]

@@ -5,11 +5,8 @@
 
 extern crate alloc;
 
-mod costs;
-
 use alloc::vec::Vec;
 
-use costs::{costs, nothing};
 use test_virtines::{Deed, IMAGE, TRACE};
 use xos::protocol::contract::{KernelInterface, Memory};
 use xos::protocol::factory::SelfOp;
@@ -50,7 +47,7 @@ fn main() -> i32 {
     let outcome = cases!(case, factory;
         results, lengths, prepared, faults, endless, bomb, stack, heap, granted, not_granted, given_up,
         cptrs, instructions, code, contract, addresses, nonsense, forged, images, requests, turns, threads,
-        suspended, wait, wait_killed, many, again, nothing, costs,
+        suspended, wait, wait_killed, many, again,
     );
     match outcome {
         Ok(()) => 0,
@@ -341,7 +338,7 @@ fn contract(factory: &str) -> Outcome {
     let function = Function::load(IMAGE)?;
     check_eq!(function.contract().memory, Memory::SecondStage)?;
     works(&function)?;
-    let function = Function::load("parse-http")?;
+    let function = Function::load("hello")?;
     check_eq!(function.contract().memory, Memory::Private)
 }
 

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* For code that is written to a C library. */
+#include "../virtine.h"
