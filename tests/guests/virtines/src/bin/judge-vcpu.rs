@@ -58,9 +58,9 @@ run_in_the_program! {
 /// In cycles, which this simulator counts one for an instruction, as often as it is run.
 fn calls_cost_no_more_than_they_did(c: &mut Context) -> Outcome {
     for (what, most) in [
-        ("call", 2_500),
-        ("call-8-pages", 7_000),
-        ("hypercall", 2_450),
+        ("call", 2_250),
+        ("call-8-pages", 6_700),
+        ("hypercall", 2_500),
     ] {
         let job = c.start_program("bench-call", what, c.factory)?;
         let status = c.wait(job)?;
