@@ -181,7 +181,7 @@ impl Manager<'_> {
                 1,
                 Error::BadSlot,
             )?;
-            return Ok(created(args.id, args.slot, &[whole]));
+            return Ok(self.created(index, args.slot, &[whole]));
         }
         let sizes = match ic.arena.chunks_left() {
             0 => return Err(Error::TableFull),
@@ -198,7 +198,7 @@ impl Manager<'_> {
             return Err(Error::BadSlot);
         }
         self.add_pieces(m, index, args.slot, &sizes)?;
-        Ok(created(args.id, args.slot, &sizes))
+        Ok(self.created(index, args.slot, &sizes))
     }
 
     /// An IC may cost more, if who created it pays for it too.
@@ -291,11 +291,7 @@ impl Manager<'_> {
         sizes: &[u8],
     ) -> Result<Created> {
         match outcome {
-            Ok(()) => Ok(created(
-                self.ics[index].id,
-                slots::parts::FIRST_UNTYPED,
-                sizes,
-            )),
+            Ok(()) => Ok(self.created(index, slots::parts::FIRST_UNTYPED, sizes)),
             Err(error) => {
                 self.abandon(m, index);
                 Err(error)
@@ -489,15 +485,19 @@ impl Manager<'_> {
         }
         Ok(())
     }
+
+    /// What its creator is told of an IC and of what was made for it.
+    fn created(&self, index: u32, first: u32, sizes: &[u8]) -> Created {
+        let ic = &self.ics[index];
+        Created {
+            id: ic.id,
+            first,
+            // Only boot domains have none.
+            payer: ic.payer.get().unwrap_or(0),
+            pieces: sizes.iter().copied().collect(),
+        }
+    }
 }
 
 /// No ASID was assigned.
 pub(crate) const NO_ASID: u8 = u8::MAX;
-
-fn created(id: IcId, first: u32, sizes: &[u8]) -> Created {
-    Created {
-        id,
-        first,
-        pieces: sizes.iter().copied().collect(),
-    }
-}

@@ -104,6 +104,7 @@ impl Lwcs {
                 argument: &raw const *packet as u64,
                 handle: 0,
                 stack,
+                pager: 0,
             })
             .and_then(|ic| {
                 let image = copy_image(&ic)?;

@@ -110,6 +110,8 @@ pub trait Kernel {
     fn report(&mut self, lwc: Parts) -> Result<[u64; 3]>;
     /// [`faults::refuse`].
     fn refuse(&mut self, lwc: Parts, error: Error) -> Result<bool>;
+    /// [`faults::land`].
+    fn land(&mut self, lwc: Parts) -> Result<bool>;
 }
 
 /// What an lwC consists of, counted before anything is made.
@@ -392,6 +394,8 @@ impl<K: Kernel, P: Port> Factory for LwcFactory<K, P> {
             {
                 return Fate::GoesOn;
             }
+            // A copy from or to an overlay that was taken back.
+            Fault::VmFault(_) if self.kernel.land(lwc.parts) == Ok(true) => return Fate::GoesOn,
             Fault::UserException(fault)
                 if self.has_panicked(lwc.parts, fault.inner().get_Number()) =>
             {

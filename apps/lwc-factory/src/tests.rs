@@ -29,6 +29,7 @@ struct State {
     registers: Vec<(u32, Registers)>,
     emptied: Vec<u32>,
     broken: bool,
+    lands: bool,
 }
 
 impl State {
@@ -77,6 +78,10 @@ impl Kernel for &RefCell<State> {
     fn refuse(&mut self, _: Parts, _: Error) -> Result<bool> {
         Ok(true)
     }
+
+    fn land(&mut self, _: Parts) -> Result<bool> {
+        Ok(self.borrow().lands)
+    }
 }
 
 type Server<'t> =
@@ -101,6 +106,7 @@ impl<'t> Test<'t> {
             argument: 77,
             handle: 15,
             stack: 4,
+            pager: 0,
         };
         let came = self
             .bench

@@ -88,6 +88,10 @@ ops! {
         Arguments,
         /// Here it may be frozen. An IC is not answered: it stands until it ends. Its clones are, at once.
         Stand,
+        /// Word 0: an address; word 1: the processor's error code (Intel SDM volume 3, section 4.7). An IC within
+        /// it touched a page that the IC itself would have been given by its fault: it asks for that, on the same
+        /// terms. [`BadAddress`](Error::BadAddress) where there is nothing to be had. Optional.
+        Touch,
     }
 }
 
@@ -163,6 +167,9 @@ pub struct Entry {
     pub handle: u16,
     /// Pages of stack, 1 to 509.
     pub stack: u16,
+    /// Address of the instructions `sysenter` and `ud2`, in this order, by which it can ask for pages of its
+    /// creator's that it touches ([`SelfOp::Touch`]); 0 if nowhere: then such a touch is its end.
+    pub pager: u64,
 }
 
 impl Entry {
@@ -172,7 +179,7 @@ impl Entry {
             self.ip,
             self.argument,
             self.handle as u64 | (self.stack as u64) << 16,
-            0,
+            self.pager,
         ]
     }
 
@@ -183,13 +190,9 @@ impl Entry {
             argument: words[1],
             handle: words[2] as u16,
             stack: (words[2] >> 16) as u16,
+            pager: words[3],
         };
-        if words[2] >> 32 != 0
-            || words[3] != 0
-            || entry.stack == 0
-            || entry.stack > 509
-            || entry.handle > 4095
-        {
+        if words[2] >> 32 != 0 || entry.stack == 0 || entry.stack > 509 || entry.handle > 4095 {
             Err(Error::Malformed)
         } else {
             Ok(entry)
@@ -204,8 +207,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_survives_its_words(ip: u64, argument: u64, handle in 0u16..4096, stack in 1u16..=509) {
-            let entry = Entry { ip, argument, handle, stack };
+        fn an_entry_survives_its_words(ip: u64, argument: u64, handle in 0u16..4096, stack in 1u16..=509, pager: u64) {
+            let entry = Entry { ip, argument, handle, stack, pager };
             prop_assert_eq!(Entry::from_words(entry.words()), Ok(entry));
         }
 

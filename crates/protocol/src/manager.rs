@@ -14,6 +14,7 @@ mod relations;
 pub use payer::Payer;
 pub use relations::{Declare, Pass, Relation};
 
+use crate::ic::INDEX_BITS;
 use crate::wire::{Fields, Packer};
 use crate::{Error, IcId, IcState, Name, RegionId, Result, Subject};
 
@@ -377,6 +378,9 @@ pub struct Created {
     pub id: IcId,
     /// Where the first of the new untyped pieces lies in the parts node; the others follow.
     pub first: u32,
+    /// Index of whoever pays for it: what a server gives to many is bounded by payer, who may have any number of
+    /// sessions. An index is another's once its IC is gone, and so are then the ICs that it paid for.
+    pub payer: u32,
     /// Size of each piece as a power of two of bytes, in the order of their slots.
     pub pieces: Vec<u8, MAX_PIECES>,
 }
@@ -386,6 +390,7 @@ impl Created {
     pub fn words(&self) -> [u64; 2] {
         let mut packer = Packer::new()
             .put(self.first as u64, 8)
+            .put(self.payer as u64, INDEX_BITS)
             .put(self.pieces.len() as u64, 4);
         for bits in &self.pieces {
             packer = packer.put(*bits as u64, 6);
@@ -397,6 +402,7 @@ impl Created {
     pub fn from_words(words: [u64; 2]) -> Result<Self> {
         let mut fields = Fields::new(words[1]);
         let first = fields.take(8) as u32;
+        let payer = fields.take(INDEX_BITS) as u32;
         let count = fields.take(4) as usize;
         let mut pieces = Vec::new();
         for _ in 0..count {
@@ -408,6 +414,7 @@ impl Created {
         Ok(Self {
             id: IcId::from_word(words[0]),
             first,
+            payer,
             pieces,
         })
     }

@@ -18,6 +18,13 @@
 //! PT_TLS, whose block has to end there (`xos_runtime::tls`). A program cannot
 //! find out its FS base, nor its IPC buffer's address, by itself.
 //!
+//! # Pages that a thread touches
+//! A page that comes when it is touched is its program's factory's to give, which a thread's faults do not
+//! reach. So the thread asks for it. Its own factory keeps its registers and lets it make a call at
+//! [`Entry::pager`](crate::factory::Entry::pager), through its program's capability in
+//! [`slots::ic::ITSELF`](crate::slots::ic::ITSELF); by the `ud2` behind that its factory learns that the call has
+//! been answered, and either gives it its registers back, to touch the page again, or ends it.
+//!
 //! # CSpace
 //! As [`slots::ic`](crate::slots::ic) says. Its radix is
 //! [`StartInfo::cspace_radix`].

@@ -11,8 +11,9 @@
 //! | R8 | [`MAGIC`] |
 //! | R9 | address of the instruction to go on at |
 //!
-//! Whoever handles the program's faults has it go on there, with all other registers as they are ([`landing`]). It
-//! harms nobody but the program itself if that is a lie.
+//! Whoever handles the program's faults has it go on there, with all other registers as they are ([`landing`]): the
+//! root task for boot domains, the factories of this tree for their ICs. It harms nobody but the program itself if
+//! that is a lie.
 
 use core::arch::asm;
 
@@ -31,10 +32,11 @@ pub const fn landing(r8: u64, r9: u64) -> Option<u64> {
 /// Copies `count` bytes.
 ///
 /// # Errors
-/// [`TakenAway`] when a page of either is not there any more. Some bytes may have been copied by then.
+/// [`TakenAway`] when a page of either is not there (any more), or is one to be read that is to be written to. Some
+/// bytes may have been copied by then.
 ///
 /// # Safety
-/// As for [`core::ptr::copy_nonoverlapping`], but that pages may vanish meanwhile.
+/// As for [`core::ptr::copy_nonoverlapping`], but that pages may be missing, or vanish meanwhile.
 pub unsafe fn copy(to: *mut u8, from: *const u8, count: usize) -> Result<(), TakenAway> {
     let left: u64;
     // SAFETY: it reads and writes what the caller says that it may, and no more than it names as clobbered. Where it

@@ -210,6 +210,7 @@ impl ManagerState {
         let created = Created {
             id,
             first: xos_protocol::slots::parts::FIRST_UNTYPED,
+            payer: 0,
             pieces: heapless::Vec::new(),
         };
         Ok(created.words().to_vec())

@@ -4,6 +4,7 @@
 use sel4::{Fault, MessageInfo, UserContext, cap, sys};
 use xos_protocol::ic::FaultKind;
 use xos_protocol::{Error, ExitStatus, Result};
+use xos_runtime::guarded;
 use xos_runtime::panic_report::{EXCEPTION, PanicReport};
 
 use crate::Request;
@@ -90,6 +91,12 @@ pub fn fate<K>(
 
 /// Registers as far as RDI, in the kernel's order: those that this module looks at.
 const UP_TO_RDI: u64 = 9;
+/// The same as far as R9.
+const UP_TO_R9: u64 = 12;
+/// RIP alone.
+const IP: u64 = 1;
+/// All of them.
+const ALL: u64 = 19;
 /// Bytes of the `sysenter` instruction.
 const SYSENTER: u64 = 2;
 
@@ -104,6 +111,76 @@ pub fn report_registers(tcb: cap::Tcb) -> Result<[u64; 3]> {
         .map_err(|_| Error::Kernel)?;
     let raw = context.inner();
     Ok([raw.rax, raw.rdi, raw.rsi])
+}
+
+/// Lets an execution go on that copies from or to memory which is not there any more, where it says that it wants
+/// to ([`guarded`]): whether it does.
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished.
+pub fn land(tcb: cap::Tcb) -> Result<bool> {
+    let mut context = tcb
+        .tcb_read_registers(false, UP_TO_R9)
+        .map_err(|_| Error::Kernel)?;
+    let raw = context.inner_mut();
+    let Some(landing) = guarded::landing(raw.r8, raw.r9) else {
+        return Ok(false);
+    };
+    raw.rip = landing;
+    tcb.tcb_write_registers(true, IP, &mut context)
+        .map_err(|_| Error::Kernel)?;
+    Ok(true)
+}
+
+/// Has an execution that stands still make a call through the capability `through`, with two words, by the
+/// `sysenter` at `at`: its registers as they were. The system call leaves all others as they are, vectors
+/// included.
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished.
+pub fn have_call(
+    tcb: cap::Tcb,
+    at: u64,
+    through: u64,
+    label: u64,
+    words: [u64; 2],
+) -> Result<UserContext> {
+    let before = tcb
+        .tcb_read_registers(false, ALL)
+        .map_err(|_| Error::Kernel)?;
+    let mut context = before.clone();
+    let raw = context.inner_mut();
+    (raw.rip, raw.rdx, raw.rcx) = (at, at, raw.rsp);
+    raw.rax = sys::syscall_id::Call as u64;
+    raw.rdi = through;
+    raw.rsi = MessageInfo::new(label, 0, 0, words.len())
+        .into_inner()
+        .into_words()[0];
+    [raw.r10, raw.r8] = words;
+    tcb.tcb_write_registers(true, ALL, &mut context)
+        .map_err(|_| Error::Kernel)?;
+    Ok(before)
+}
+
+/// What an execution has been answered that made a call and has done nothing since.
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished, else what it was told.
+pub fn answered(tcb: cap::Tcb) -> Result<()> {
+    let context = tcb
+        .tcb_read_registers(false, UP_TO_RDI)
+        .map_err(|_| Error::Kernel)?;
+    let tag = sys::seL4_MessageInfo::from_words([context.inner().rsi]);
+    Error::from_label(MessageInfo::from_inner(tag).label())
+}
+
+/// Lets an execution go on with these registers.
+///
+/// # Errors
+/// [`Error::Kernel`] when the execution has vanished.
+pub fn go_on(tcb: cap::Tcb, registers: &UserContext) -> Result<()> {
+    tcb.tcb_write_registers(true, ALL, &mut registers.clone())
+        .map_err(|_| Error::Kernel)
 }
 
 /// Lets an execution go on that called or sent to a capability it does not have ([`Fault::CapFault`], not

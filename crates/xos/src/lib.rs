@@ -75,6 +75,7 @@ pub use xos_client as client;
 pub use xos_protocol as protocol;
 pub use xos_protocol::{Contract, ExitStatus, Fault, IcId, IcState};
 pub use xos_runtime::abort;
+pub use xos_runtime::guarded;
 pub use xos_runtime::heap::used as heap_used;
 pub use xos_server as server;
 

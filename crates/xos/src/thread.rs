@@ -193,6 +193,7 @@ where
         argument: argument as u64,
         handle: slot.number() as u16,
         stack: stack.div_ceil(PAGE as usize) as u16,
+        pager: thread_pager as *const () as u64,
     };
     match spawn(&entry) {
         Ok(id) => Ok(JoinHandle {
@@ -224,6 +225,12 @@ unsafe extern "C" fn thread_start() -> ! {
         "ud2",
         main = sym thread_main,
     )
+}
+
+/// Where a thread asks for a page: [`Entry::pager`]. It executes nothing else here.
+#[unsafe(naked)]
+unsafe extern "C" fn thread_pager() -> ! {
+    naked_asm!("sysenter", "ud2")
 }
 
 /// # Safety

@@ -8,6 +8,7 @@
 
 use heapless::Vec;
 use xos_client::Slots;
+use xos_protocol::ic::INDEX_BITS;
 use xos_protocol::manager::Created;
 use xos_protocol::slots::parts::{FIRST_FREE, FIRST_UNTYPED, MAX_UNTYPED};
 
@@ -89,11 +90,17 @@ impl Pieces {
 
 /// The nodes that all processes have beside their parts nodes: root slots of the factory, and which
 /// belongs behind which.
+///
+/// Nobody can take all of them. Whoever pays for processes gets one more for as long as more are left than it
+/// has already: alone it gets half of them, and the next one half of what that one left. It is the payer who is
+/// counted, because a client can have any number of sessions, and not of budgets.
 pub struct Nodes {
     slots: Slots,
     next: [u16; 4096],
     /// How many there may still be.
     left: u32,
+    /// How many each payer has, by its index.
+    held: [u16; 1 << INDEX_BITS],
 }
 
 impl Nodes {
@@ -103,22 +110,26 @@ impl Nodes {
             slots: Slots::new(first, end),
             next: [0; 4096],
             left: most,
+            held: [0; _],
         }
     }
 
-    /// A root slot for one more node.
-    pub fn take(&mut self) -> Option<u32> {
-        self.left = self.left.checked_sub(1)?;
-        let slot = self.slots.take();
-        if slot.is_none() {
-            self.left += 1;
+    /// A root slot for one more node of a payer's. `None` when that one has its part of them.
+    pub fn take(&mut self, payer: u32) -> Option<u32> {
+        let held = self.held.get_mut(payer as usize)?;
+        if u32::from(*held) >= self.left {
+            return None;
         }
-        slot
+        let slot = self.slots.take()?;
+        *held += 1;
+        self.left -= 1;
+        Some(slot)
     }
 
-    /// Gives back a root slot whose node is gone.
-    pub fn give(&mut self, slot: u32) {
+    /// Gives back a root slot of a payer's whose node is gone.
+    pub fn give(&mut self, payer: u32, slot: u32) {
         if self.slots.give(slot) {
+            self.held[payer as usize] -= 1;
             self.left += 1;
         }
     }
@@ -150,6 +161,7 @@ impl Nodes {
 /// The slots of one process, numbered: those of its parts node first, then those of further nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sequence {
+    payer: u16,
     radix: u8,
     used: u32,
     first: u16,
@@ -158,15 +170,21 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The slots of a parts node of this radix (3 to 8).
-    pub const fn new(radix: u32) -> Self {
+    /// The slots of a parts node of this radix (3 to 8), of a process that the IC of index `payer` pays for.
+    pub const fn new(radix: u32, payer: u32) -> Self {
         Self {
+            payer: payer as u16,
             radix: radix as u8,
             used: 0,
             first: 0,
             last: 0,
             nodes: 0,
         }
+    }
+
+    /// Index of whoever pays for its nodes.
+    pub const fn payer(&self) -> u32 {
+        self.payer as u32
     }
 
     /// Slots of a parts node of this radix.
@@ -243,7 +261,7 @@ impl Sequence {
         for _ in 0..self.nodes {
             let next = nodes.next[node as usize];
             end(node.into());
-            nodes.give(node.into());
+            nodes.give(self.payer.into(), node.into());
             node = next;
         }
     }
@@ -259,7 +277,12 @@ mod tests {
     fn created(first: u32, pieces: &[u8]) -> Created {
         let id = IcId::new(1, 1).unwrap();
         let pieces = pieces.iter().copied().collect();
-        Created { id, first, pieces }
+        Created {
+            id,
+            first,
+            payer: 7,
+            pieces,
+        }
     }
 
     #[test]
@@ -289,22 +312,30 @@ mod tests {
         let mut nodes = Nodes::new(100, 110, 2);
         let run = nodes.take_run(3).unwrap();
         assert_eq!(run, 107);
-        let a = nodes.take().unwrap();
-        assert!(nodes.take().is_some() && nodes.take().is_none());
-        nodes.give(a);
-        assert_eq!(nodes.take(), Some(a));
+        let a = nodes.take(7).unwrap();
+        assert!(nodes.take(8).is_some() && nodes.take(9).is_none());
+        nodes.give(7, a);
+        assert_eq!(nodes.take(7), Some(a));
         assert_eq!(nodes.take_run(6), None);
         nodes.give_run(run, 3);
         assert_eq!(nodes.take_run(8), Some(102));
     }
 
     #[test]
+    fn a_payer_gets_half_of_the_nodes_that_others_leave() {
+        let mut nodes = Nodes::new(100, 200, 100);
+        let mut takes = |payer| (0..).take_while(|_| nodes.take(payer).is_some()).count();
+        assert_eq!([takes(1), takes(1), takes(2), takes(3)], [50, 0, 25, 13]);
+        assert_eq!(takes(1 << INDEX_BITS), 0);
+    }
+
+    #[test]
     fn slots_continue_in_further_nodes() {
         let mut nodes = Nodes::new(100, 200, 100);
-        let mut slots = Sequence::new(5);
+        let mut slots = Sequence::new(5, 7);
         assert_eq!((slots.take(24), slots.left()), (0, 0));
         for _ in 0..3 {
-            let node = nodes.take().unwrap();
+            let node = nodes.take(slots.payer()).unwrap();
             slots.add(&mut nodes, node);
         }
         let at = |number| {
@@ -324,7 +355,7 @@ mod tests {
 
     #[test]
     fn slots_are_reserved_in_the_parts_node_alone() {
-        let mut slots = Sequence::new(4);
+        let mut slots = Sequence::new(4, 7);
         assert_eq!(slots.take(3), 0);
         assert_eq!(slots.reserve(4), Some(FIRST_FREE + 3));
         assert_eq!(slots.reserve(2), None);
@@ -336,12 +367,12 @@ mod tests {
         #[test]
         fn no_two_processes_have_a_slot_in_common(steps in proptest::collection::vec((0usize..3, 1u32..40), 1..60)) {
             let mut nodes = Nodes::new(20, 80, 60);
-            let mut all: [_; 3] = core::array::from_fn(|i| (i as u32, Sequence::new(4)));
+            let mut all: [_; 3] = core::array::from_fn(|i| (i as u32, Sequence::new(4, i as u32)));
             let mut seen = BTreeSet::new();
             for (which, count) in steps {
                 let (parts, slots) = &mut all[which];
                 while slots.left() < count {
-                    let Some(node) = nodes.take() else { return Ok(()) };
+                    let Some(node) = nodes.take(slots.payer()) else { return Ok(()) };
                     slots.add(&mut nodes, node);
                 }
                 for number in slots.take(count)..slots.used {

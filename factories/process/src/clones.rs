@@ -18,7 +18,7 @@
 use xos_protocol::manager::Created;
 use xos_protocol::{Error, Result};
 
-use crate::arena::{NODE_SLOTS, Nodes};
+use crate::arena::{NODE_SLOTS, Nodes, Sequence};
 use crate::compose::{Builder, Made, Origin, Process};
 use crate::images::Image;
 use crate::kernel::{Context, Kernel, Object};
@@ -75,7 +75,8 @@ impl<K: Kernel> Cloner<'_, '_, K> {
         parts: u32,
         created: &Created,
     ) -> Result<Process> {
-        let mut clone = Process::new(parts, made, PARTS_RADIX, 0);
+        let slots = Sequence::new(PARTS_RADIX, created.payer);
+        let mut clone = Process::new(parts, made, slots, 0);
         clone.pieces.add(created);
         let outcome = self.build(&mut clone, &origin, context);
         clone.model = Some(origin);

@@ -316,14 +316,15 @@ impl<K: Kernel> Builder<'_, K> {
     /// Adds a node, from a page of the process's memory.
     pub fn add_node(&mut self) -> Result<()> {
         let (untyped, _) = self.piece(1)?;
-        let place = self.nodes.take().ok_or(Error::TableFull)?;
+        let payer = self.slots.payer();
+        let place = self.nodes.take(payer).ok_or(Error::TableFull)?;
         match self.kernel.make_node(untyped, place) {
             Ok(()) => {
                 self.slots.add(self.nodes, place);
                 Ok(())
             }
             Err(refusal) => {
-                self.nodes.give(place);
+                self.nodes.give(payer, place);
                 Err(refusal.into())
             }
         }
@@ -348,7 +349,7 @@ impl<K: Kernel> Builder<'_, K> {
 /// After an error no node of it is left.
 ///
 /// # Errors
-/// [`Error::TableFull`] when the factory's root slots are used up; [`Error::Kernel`] when the kernel
+/// [`Error::TableFull`] when its payer has all of the factory's root slots that it can have; [`Error::Kernel`] when the kernel
 /// refused, as it does when the client has died meanwhile.
 pub fn compose<K: Kernel>(
     kernel: &mut K,
@@ -368,7 +369,8 @@ pub fn compose<K: Kernel>(
         cspace_radix: wish.info.cspace_radix,
         composes: wish.composes,
     };
-    let mut process = Process::new(parts, made, plan.parts_radix, plan.tables.count() as u16);
+    let slots = Sequence::new(plan.parts_radix, created.payer);
+    let mut process = Process::new(parts, made, slots, plan.tables.count() as u16);
     process.pieces.add(created);
     let mut builder = Builder {
         kernel,
@@ -508,8 +510,8 @@ pub fn registers(program: &Program, layout: &Layout, process: &Process) -> Regis
 }
 
 impl Process {
-    /// A process of which nothing is there yet, with a parts node of this radix.
-    pub fn new(parts: u32, made: Made, parts_radix: u32, first_own: u16) -> Self {
+    /// A process of which nothing is there yet, with these slots.
+    pub fn new(parts: u32, made: Made, slots: Sequence, first_own: u16) -> Self {
         Self {
             parts,
             made,
@@ -518,7 +520,7 @@ impl Process {
             near: 0,
             forgotten: false,
             pieces: Pieces::default(),
-            slots: Sequence::new(parts_radix),
+            slots,
             model: None,
             frozen: None,
         }

@@ -58,7 +58,7 @@ pub struct ProcessFactory<'a, K, P = sel4::cap::Endpoint> {
     manager: Manager<P>,
     files: Files<'a>,
     images: Images<'a>,
-    nodes: Nodes,
+    pub(crate) nodes: Nodes,
     pages: Pages<'a>,
 }
 
@@ -240,12 +240,16 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
         let mut report = faults::describe(fault);
         match fault {
             Fault::VmFault(fault) => {
-                let touch = Touch::new(fault.inner().get_FSR());
+                let (touch, place) = (Touch::new(fault.inner().get_FSR()), ic.parts.place());
                 match self.supply(ic, fault.inner().get_Addr(), touch) {
                     Ok(()) => Fate::Retry,
                     // Its parts have vanished: somebody ended it at this moment.
                     Err(Error::Kernel | Error::Gone) => Fate::Ends(ExitStatus::Killed),
-                    Err(_) => Fate::Ends(ExitStatus::Fault(report)),
+                    // It may be one that wants to know that there is nothing.
+                    Err(_) => match self.kernel.land(place) {
+                        Ok(true) => Fate::GoesOn,
+                        _ => Fate::Ends(ExitStatus::Fault(report)),
+                    },
                 }
             }
             Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => {
@@ -262,6 +266,10 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
             }
             _ => Fate::Ends(ExitStatus::Fault(report)),
         }
+    }
+
+    fn touched(&mut self, ic: Member<'_, Process>, address: u64, code: u64) -> Result<()> {
+        self.supply(ic, address, Touch::new(code))
     }
 
     fn arguments(&mut self, ic: Member<'_, Process>) -> Result<(u64, u64)> {

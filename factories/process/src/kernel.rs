@@ -185,6 +185,10 @@ pub trait Kernel {
     /// call or a send: whether it was. (Two calls.)
     fn refuse(&mut self, parts: u32, error: Error) -> Outcome<bool>;
 
+    /// Lets a process go on that was copying from or to what is not there, where it says that it wants to:
+    /// whether it does (`xos_runtime::guarded`). (Two calls.)
+    fn land(&mut self, parts: u32) -> Outcome<bool>;
+
     /// Memory of the factory's own at `address`, where a region is mapped for now.
     fn fill(&mut self, address: u64, bytes: &[u8]);
 

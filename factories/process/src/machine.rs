@@ -380,6 +380,10 @@ impl Kernel for Machine {
         faults::refuse(node(place).tcb(), error).map_err(|_| Refusal::Other)
     }
 
+    fn land(&mut self, place: u32) -> Outcome<bool> {
+        faults::land(node(place).tcb()).map_err(|_| Refusal::Other)
+    }
+
     fn fill(&mut self, address: u64, bytes: &[u8]) {
         // SAFETY: the library writes where the manager has just mapped a region for it, which nobody else
         // maps.

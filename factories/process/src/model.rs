@@ -78,6 +78,7 @@ type Object_ = u8;
 #[derive(Debug)]
 struct Ic {
     place: u32,
+    payer: u32,
     quota: u32,
     pages: u32,
 }
@@ -94,6 +95,8 @@ pub struct World {
     filling: Option<RegionId>,
     events: VecDeque<Event>,
     serial: u64,
+    /// Who is behind a session, if it is not the IC of its number.
+    pub payers: BTreeMap<u32, u32>,
     /// What was made of each untyped, for `revoke`.
     made: BTreeMap<At, Made>,
     /// What the factory's own budget has left, in pages.
@@ -106,6 +109,8 @@ pub struct World {
     pub refuse_after: Option<u32>,
     /// What `registers` gives.
     pub stopped_with: [u64; 3],
+    /// Whether whoever faults is copying, and wants to know.
+    pub lands: bool,
     /// What `refuse` was called with.
     pub refused: Vec<Error>,
     pub log: Vec<String>,
@@ -135,6 +140,10 @@ impl World {
     /// Root slots that hold something.
     pub fn places(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub fn frames(&self) -> usize {
+        self.frames.len()
     }
 
     pub fn alive(&self) -> usize {
@@ -292,6 +301,8 @@ impl World {
     }
 
     fn pieces(&mut self, id: IcId, place: u32, slot: u32, pages: u32) -> Created {
+        let (_, ic) = &self.ics[&id.index()];
+        let payer = ic.payer;
         let mut left = pages;
         let mut pieces = heapless::Vec::new();
         while left != 0 {
@@ -312,6 +323,7 @@ impl World {
         Created {
             id,
             first: slot,
+            payer,
             pieces,
         }
     }
@@ -332,8 +344,14 @@ impl World {
                 self.serial += 1;
                 let index = (1..).find(|i| !self.ics.contains_key(i)).unwrap();
                 let id = IcId::new(self.serial, index).unwrap();
+                let payer = match args.payer {
+                    Payer::Myself => 0,
+                    Payer::Client(session) => *self.payers.get(&session).unwrap_or(&session),
+                    Payer::PayerOf(index) => self.ics[&index].1.payer,
+                };
                 let ic = Ic {
                     place: args.place,
+                    payer,
                     quota: args.quota,
                     pages,
                 };
@@ -689,6 +707,10 @@ impl Kernel for Model<'_> {
     fn refuse(&mut self, _parts: u32, error: Error) -> Outcome<bool> {
         self.0.borrow_mut().refused.push(error);
         Ok(true)
+    }
+
+    fn land(&mut self, _parts: u32) -> Outcome<bool> {
+        Ok(self.0.borrow().lands)
     }
 
     fn fill(&mut self, address: u64, bytes: &[u8]) {

@@ -61,9 +61,10 @@ impl<K: Kernel, P: Port> Supply<'_, '_, K, P> {
         let (number, kind) = page.ok_or(Error::BadAddress)?;
         let page = address & !(PAGE - 1);
         if let Some(found) = self.pages.find(self.process.parts, number) {
-            // It has all that it can have there; or the message is made up.
+            // It has all that it can have there. Another execution within it touched the page a moment before; or
+            // the message is made up.
             if !found.shared {
-                return Err(Error::BadAddress);
+                return Ok(());
             }
             return self.touched_again(page, (number, kind), found.at, touch);
         }
@@ -72,6 +73,7 @@ impl<K: Kernel, P: Port> Supply<'_, '_, K, P> {
         }
         match (self.original((number, kind)), kind) {
             (None, Kind::Lazy) => self.zero(page, number),
+            (None, Kind::Shared(index)) if !touch.write => self.was_lost(index, page),
             (None, _) => Err(Error::BadAddress),
             (Some(from), Kind::Own(_) | Kind::Lazy) if touch.write => {
                 let at = self.slot()?;
@@ -91,7 +93,8 @@ impl<K: Kernel, P: Port> Supply<'_, '_, K, P> {
     /// A page of somebody else's is mapped in it: it gets one of its own if it wants to write to it.
     ///
     /// If the page is not present, its mapping was lost: when the address space of a sibling comes to an
-    /// end, the kernel may find this one under the same number. It is mapped again.
+    /// end, the kernel may find this one under the same number, and unmap what the two have in common at the same
+    /// place (`unmapPage` in the kernel's `vspace.c`). It is mapped again.
     fn touched_again(
         &mut self,
         page: u64,
@@ -113,6 +116,17 @@ impl<K: Kernel, P: Port> Supply<'_, '_, K, P> {
         } else {
             self.borrow(from, at, page)
         }
+    }
+
+    /// The same of a page of its image's, that it had from the start.
+    fn was_lost(&mut self, index: u64, page: u64) -> Result<()> {
+        let from = self.image.frame(index).ok_or(Error::Kernel)?;
+        let info = self.process.made.info != 0;
+        let own = self.layout.own_pages(&self.image.program, info);
+        let number = u64::from(self.process.first_own) + own + index;
+        let at = self.builder().at(number as u32);
+        self.kernel.delete(at);
+        self.borrow(from, at, page)
     }
 
     /// Where a page that the process does not have itself comes from.

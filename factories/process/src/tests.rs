@@ -24,6 +24,7 @@ use xos_server::Space;
 use xos_server::factory::FactoryServer;
 use xos_server::fake::{Bench, Came};
 
+use crate::arena::{NODE_SLOTS, Nodes};
 use crate::factory::{FIRST_NODE, ProcessFactory};
 use crate::files::Files;
 use crate::files::tests::archive;
@@ -65,11 +66,15 @@ impl<'w> Test<'w> {
     }
 
     fn create(&mut self, spec: &Spec<'_>) -> Result<IcId, Error> {
+        self.create_by(CLIENT, spec)
+    }
+
+    fn create_by(&mut self, client: Who, spec: &Spec<'_>) -> Result<IcId, Error> {
         let mut message = [0; MAX_WORDS];
         message[0] = 20;
         let used = wire::encode(spec, &mut message[1..]).unwrap();
         let label = SessionOp::Create.label();
-        match self.bench.call(CLIENT, label, &message[..1 + used]) {
+        match self.bench.call(client, label, &message[..1 + used]) {
             Came::Answer(told) => told.map(|words| IcId::from_word(words[0])),
             other => panic!("{other:?}"),
         }
@@ -397,6 +402,35 @@ fn tables_for_what_is_touched_are_made_on_the_way() {
 }
 
 #[test]
+fn a_client_cannot_take_the_nodes_of_others_however_many_sessions_it_has() {
+    const NODES: u32 = 48;
+    const PAGES: u64 = (NODES * NODE_SLOTS) as u64;
+    let large = Header {
+        memsz: PAGES * PAGE,
+        ..DATA
+    };
+    let file = image(&[TEXT, large], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    test.bench.server.factory().nodes = Nodes::new(FIRST_NODE, 4096, NODES);
+    // Two sessions of the same client's, and one of another's.
+    world.borrow_mut().payers = [(7, 7), (8, 7), (9, 9)].into();
+    let mut takes = |session| {
+        let client = Who::Session(session);
+        let id = test.create_by(client, &spec("hello")).unwrap();
+        test.ask(id, HandleOp::Start);
+        let before = world.borrow().places();
+        let first = DATA.vaddr / PAGE + 1 + EAGER_ZERO_PAGES;
+        let more = (first..).take_while(|page| test.touches(id, page * PAGE));
+        assert!(more.count() < PAGES as usize);
+        world.borrow().places() - before
+    };
+    let [one, again, other] = [7, 8, 9].map(&mut takes);
+    assert_eq!([one, again, other], [24, 0, 12]);
+}
+
+#[test]
 fn a_page_that_is_there_is_not_supplied_again() {
     let file = image(&[TEXT], ENTRY);
     let files = archive(&[("bin/hello", &file)]);
@@ -405,8 +439,67 @@ fn a_page_that_is_there_is_not_supplied_again() {
     let (_, layout) = layout_of(&file);
     let id = test.started(&spec("hello"));
     assert!(test.touches(id, layout.stack_low));
-    // A process can make up such a message.
-    assert!(!test.touches(id, layout.stack_low));
+    let before = (world.borrow().arena(id), world.borrow().frames());
+    // A process can make up such a message, and several executions within it can touch a page at once.
+    assert!(test.touches(id, layout.stack_low));
+    assert_eq!(before, (world.borrow().arena(id), world.borrow().frames()));
+}
+
+#[test]
+fn an_execution_within_a_process_gets_the_pages_that_the_process_would() {
+    let file = image(&[TEXT, DATA], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    let (_, layout) = layout_of(&file);
+    let id = test.started(&spec("hello"));
+    let told = test.says(id, SelfOp::Touch.label(), &[layout.stack_low + 8, WRITE]);
+    assert_eq!(told, Came::Answer(Ok(vec![])));
+    assert_eq!(world.borrow().byte(PLACE, layout.stack_low), Some(0));
+    for (address, code) in [
+        (0, READ),
+        (TEXT.vaddr, WRITE),
+        (layout.stack_low - 1, WRITE),
+    ] {
+        let told = test.says(id, SelfOp::Touch.label(), &[address, code]);
+        assert_eq!(told, Came::Answer(Err(Error::BadAddress)), "{address:#x}");
+    }
+    // It is asked, and does not end over it.
+    test.ends(id);
+}
+
+#[test]
+fn code_whose_mapping_was_lost_is_mapped_again() {
+    let file = image(&[TEXT, DATA], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    let id = test.started(&spec("hello"));
+    let page = TEXT.vaddr;
+    for lost in [true, false] {
+        if lost {
+            let space = &mut *world.borrow_mut();
+            let pages = &mut space.spaces.get_mut(&PLACE).unwrap().pages;
+            assert!(pages.remove(&page).is_some());
+        }
+        // If nothing was lost, the message is made up: it changes nothing.
+        assert!(test.faults(id, page + 0x100, READ));
+        assert_eq!(world.borrow().byte(PLACE, ENTRY), Some(file[0x100]));
+        assert_eq!(world.borrow().is_writable(PLACE, page), Some(false));
+    }
+    test.ends(id);
+}
+
+#[test]
+fn a_process_that_copies_what_is_not_there_goes_on() {
+    let file = image(&[TEXT], ENTRY);
+    let files = archive(&[("bin/hello", &file)]);
+    let world = World::new();
+    let mut test = Test::new(&world, &files);
+    let id = test.started(&spec("hello"));
+    world.borrow_mut().lands = true;
+    test.faults(id, 0xdead_0000, READ);
+    test.ends(id);
 }
 
 #[test]

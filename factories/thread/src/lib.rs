@@ -32,6 +32,7 @@
 //! | request | entries |
 //! | --- | --- |
 //! | spawn | 2: create at the manager, the registers |
+//! | page | 6: the registers, twice to read and twice to write them; and nothing to answer |
 //! | wait | 1: to keep who waits |
 //! | exit | 2: destroy at the manager, and the answer to who waits |
 #![cfg_attr(not(test), no_std)]
@@ -40,16 +41,18 @@
 #[cfg(test)]
 mod tests;
 
-use sel4::Fault;
+use sel4::{Fault, UserContext};
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
-use xos_protocol::factory::Entry;
+use xos_protocol::factory::{Entry, SelfOp};
 use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::PAGE;
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
+use xos_protocol::slots::{ic, leaf};
 use xos_protocol::start::{THREAD_POINTER, WINDOW, WINDOWS};
 use xos_protocol::{Contract, Error, ExitStatus, Result};
+use xos_runtime::guarded;
 use xos_runtime::panic_report::{EXCEPTION, PanicReport};
 use xos_server::factory::{Factory, Fate, Maker, Member, NeedsWithin};
 use xos_server::{Parts, faults};
@@ -97,6 +100,43 @@ pub trait Kernel {
 
     /// [`faults::refuse`].
     fn refuse(&mut self, thread: Parts, error: Error) -> Result<bool>;
+
+    /// [`faults::land`].
+    fn land(&mut self, thread: Parts) -> Result<bool>;
+
+    /// [`faults::have_call`].
+    fn have_call(
+        &mut self,
+        thread: Parts,
+        at: u64,
+        through: u64,
+        label: u64,
+        words: [u64; 2],
+    ) -> Result<UserContext>;
+
+    /// [`faults::answered`].
+    fn answered(&mut self, thread: Parts) -> Result<()>;
+
+    /// [`faults::go_on`].
+    fn go_on(&mut self, thread: Parts, registers: &UserContext) -> Result<()>;
+}
+
+/// A thread, as the factory remembers it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Thread {
+    /// Where it can ask for pages: [`Entry::pager`].
+    pager: u64,
+    /// Of one that asks for a page.
+    asks: Option<Asks>,
+}
+
+/// A thread touched a page that its creator's factory may give, and asks for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Asks {
+    /// Its registers when it did.
+    registers: UserContext,
+    /// What becomes of it if there is no such page.
+    report: xos_protocol::Fault,
 }
 
 /// Where a thread lies in its creator's address space.
@@ -144,16 +184,70 @@ impl<K: Kernel> ThreadFactory<K> {
                 .report(thread)
                 .is_ok_and(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi).is_some())
     }
+
+    /// Has a thread ask for the page at `address`: whether it does.
+    fn asks(
+        &mut self,
+        thread: &mut Member<'_, Thread>,
+        fault: &Fault,
+        address: u64,
+        code: u64,
+    ) -> bool {
+        if thread.data.pager == 0 {
+            return false;
+        }
+        let (pager, through) = (thread.data.pager, leaf(ic::ITSELF));
+        let label = SelfOp::Touch.label();
+        let kernel = &mut self.kernel;
+        match kernel.have_call(thread.parts, pager, through, label, [address, code]) {
+            Ok(registers) => {
+                let report = faults::describe(fault);
+                thread.data.asks = Some(Asks { registers, report });
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// A thread that asked for a page has been answered; or it did something else instead, which is its end.
+    fn has_asked(&mut self, thread: Parts, asks: &Asks, fault: &Fault) -> Fate {
+        let told = match fault {
+            Fault::UserException(fault) if fault.inner().get_Number() == EXCEPTION => {
+                self.kernel.answered(thread)
+            }
+            // There is nobody to ask.
+            Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => Err(Error::Gone),
+            _ => Err(Error::BadAddress),
+        };
+        // The instruction is executed again, or is one that wants to know that there is nothing.
+        let goes_on = told.is_ok() && self.kernel.go_on(thread, &asks.registers).is_ok()
+            || told.is_err() && self.lands(thread, &asks.registers);
+        match goes_on {
+            true => Fate::GoesOn,
+            false => Fate::Ends(ExitStatus::Fault(asks.report)),
+        }
+    }
+
+    /// Lets a thread go on where it says that it wants to if a page is missing.
+    fn lands(&mut self, thread: Parts, registers: &UserContext) -> bool {
+        let mut registers = registers.clone();
+        let raw = registers.inner_mut();
+        let Some(landing) = guarded::landing(raw.r8, raw.r9) else {
+            return false;
+        };
+        raw.rip = landing;
+        self.kernel.go_on(thread, &registers).is_ok()
+    }
 }
 
 impl<K: Kernel> Factory for ThreadFactory<K> {
-    type Ic = ();
+    type Ic = Thread;
 
     fn describe(&self) -> Contract {
         CONTRACT
     }
 
-    fn spawn(&mut self, maker: &mut Maker<'_>, entry: &Entry) -> Result<()> {
+    fn spawn(&mut self, maker: &mut Maker<'_>, entry: &Entry) -> Result<Thread> {
         let window = Window::new(maker.place(), entry.stack)?;
         let made = maker.create_within(&NeedsWithin {
             window: window.start,
@@ -171,19 +265,31 @@ impl<K: Kernel> Factory for ThreadFactory<K> {
             buffer,
             thread_pointer: buffer + THREAD_POINTER,
         };
-        self.kernel.run(made.parts, &registers)
+        self.kernel.run(made.parts, &registers)?;
+        Ok(Thread {
+            pager: entry.pager,
+            asks: None,
+        })
     }
 
-    fn start(&mut self, _thread: Member<'_, ()>) -> Result<()> {
+    fn start(&mut self, _thread: Member<'_, Thread>) -> Result<()> {
         // It was started when it was made.
         Err(Error::BadState)
     }
 
-    fn fault(&mut self, thread: Member<'_, ()>, fault: &Fault) -> Fate {
+    fn fault(&mut self, mut thread: Member<'_, Thread>, fault: &Fault) -> Fate {
+        if let Some(asks) = thread.data.asks.take() {
+            return self.has_asked(thread.parts, &asks, fault);
+        }
         let mut report = faults::describe(fault);
         let goes_on = match fault {
             Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => {
                 self.kernel.refuse(thread.parts, Error::Gone) == Ok(true)
+            }
+            Fault::VmFault(touch) => {
+                let (address, code) = (touch.inner().get_Addr(), touch.inner().get_FSR());
+                self.asks(&mut thread, fault, address, code)
+                    || self.kernel.land(thread.parts) == Ok(true)
             }
             Fault::UserException(fault) => {
                 if self.has_panicked(thread.parts, fault.inner().get_Number()) {

@@ -35,4 +35,27 @@ impl Kernel for Machine {
     fn refuse(&mut self, thread: Parts, error: Error) -> Result<bool> {
         faults::refuse(thread.tcb(), error)
     }
+
+    fn land(&mut self, thread: Parts) -> Result<bool> {
+        faults::land(thread.tcb())
+    }
+
+    fn have_call(
+        &mut self,
+        thread: Parts,
+        at: u64,
+        through: u64,
+        label: u64,
+        words: [u64; 2],
+    ) -> Result<UserContext> {
+        faults::have_call(thread.tcb(), at, through, label, words)
+    }
+
+    fn answered(&mut self, thread: Parts) -> Result<()> {
+        faults::answered(thread.tcb())
+    }
+
+    fn go_on(&mut self, thread: Parts, registers: &UserContext) -> Result<()> {
+        faults::go_on(thread.tcb(), registers)
+    }
 }

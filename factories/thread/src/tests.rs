@@ -24,6 +24,14 @@ struct State {
     refused: Vec<(u32, Error)>,
     stopped_with: [u64; 3],
     broken: bool,
+    /// The registers of whoever stands still.
+    context: UserContext,
+    /// What was called, and by the instruction where.
+    called: Vec<(u64, u64, u64, [u64; 2])>,
+    /// What that was answered with.
+    answer: Option<Error>,
+    /// With which registers a thread goes on.
+    goes_on: Vec<UserContext>,
 }
 
 impl Kernel for &RefCell<State> {
@@ -43,6 +51,32 @@ impl Kernel for &RefCell<State> {
     fn refuse(&mut self, thread: Parts, error: Error) -> Result<bool> {
         self.borrow_mut().refused.push((thread.place(), error));
         Ok(true)
+    }
+
+    fn land(&mut self, _thread: Parts) -> Result<bool> {
+        Ok(guarded::landing(self.borrow().context.inner().r8, 0).is_some())
+    }
+
+    fn have_call(
+        &mut self,
+        _thread: Parts,
+        at: u64,
+        through: u64,
+        label: u64,
+        words: [u64; 2],
+    ) -> Result<UserContext> {
+        let mut state = self.borrow_mut();
+        state.called.push((at, through, label, words));
+        Ok(state.context.clone())
+    }
+
+    fn answered(&mut self, _thread: Parts) -> Result<()> {
+        self.borrow().answer.map_or(Ok(()), Err)
+    }
+
+    fn go_on(&mut self, _thread: Parts, registers: &UserContext) -> Result<()> {
+        self.borrow_mut().goes_on.push(registers.clone());
+        Ok(())
     }
 }
 
@@ -92,6 +126,7 @@ fn entry(stack: u16) -> Entry {
         argument: 77,
         handle: 15,
         stack,
+        pager: 0,
     }
 }
 
@@ -164,6 +199,81 @@ fn the_fault_of_a_thread_ends_it_and_is_told_who_joins() {
         kind,
     };
     assert_eq!(test.waits(id), ExitStatus::Fault(fault));
+}
+
+/// Where a thread can ask for pages.
+const PAGER: u64 = 0x20_2000;
+/// Messages of a fault: it wrote to a page that is not there, and an invalid instruction.
+const TOUCH: (u64, [u64; 4]) = (5, [0x20_1000, 0xdead_0000, 0, 6]);
+const INVALID: (u64, [u64; 5]) = (3, [PAGER + 2, 0, 0, EXCEPTION, 0]);
+
+fn standing_at(ip: u64) -> UserContext {
+    let mut context = UserContext::default();
+    context.inner_mut().rip = ip;
+    context
+}
+
+#[test]
+fn a_thread_asks_for_the_page_that_it_touched_and_goes_on_where_it_was() {
+    let (state, manager): (RefCell<State>, _) = Default::default();
+    let mut test = Test::new(&state, &manager);
+    let pager = PAGER;
+    let id = test.spawn(&Entry { pager, ..entry(1) }).unwrap();
+    for _ in 0..2 {
+        state.borrow_mut().context = standing_at(0x20_1000);
+        assert_eq!(test.says(id, TOUCH.0, &TOUCH.1), Came::Nothing);
+        let asked = (
+            PAGER,
+            leaf(ic::ITSELF),
+            SelfOp::Touch.label(),
+            [0xdead_0000, 6],
+        );
+        assert_eq!(state.borrow_mut().called.pop(), Some(asked));
+        state.borrow_mut().context = standing_at(PAGER + 2);
+        assert_eq!(test.says(id, INVALID.0, &INVALID.1), Came::Nothing);
+        let at = state.borrow_mut().goes_on.pop();
+        assert_eq!(at, Some(standing_at(0x20_1000)));
+    }
+}
+
+#[test]
+fn a_thread_that_is_given_no_page_ends_by_the_fault_that_it_made() {
+    let kind = FaultKind::Write(0xdead_0000);
+    let ip = 0x20_1000;
+    let ended = ExitStatus::Fault(Fault { ip, kind });
+    // It is told so, there is nobody to ask, or it does something else instead.
+    for (label, words) in [(3, &INVALID.1[..]), (1, &[PAGER, 256, 0]), (5, &TOUCH.1)] {
+        let (state, manager): (RefCell<State>, _) = Default::default();
+        let mut test = Test::new(&state, &manager);
+        state.borrow_mut().answer = Some(Error::BadAddress);
+        let pager = PAGER;
+        let id = test.spawn(&Entry { pager, ..entry(1) }).unwrap();
+        test.says(id, TOUCH.0, &TOUCH.1);
+        test.says(id, label, words);
+        assert_eq!(test.waits(id), ended);
+        assert!(state.borrow().goes_on.is_empty());
+    }
+}
+
+#[test]
+fn a_guarded_copy_of_a_threads_goes_on_when_there_is_no_page() {
+    let (state, manager): (RefCell<State>, _) = Default::default();
+    let mut test = Test::new(&state, &manager);
+    let pager = PAGER;
+    let mut copying = standing_at(0x20_1000);
+    (copying.inner_mut().r8, copying.inner_mut().r9) = (guarded::MAGIC, 0x20_1234);
+    state.borrow_mut().context = copying;
+    state.borrow_mut().answer = Some(Error::BadAddress);
+    let id = test.spawn(&Entry { pager, ..entry(1) }).unwrap();
+    test.says(id, TOUCH.0, &TOUCH.1);
+    test.says(id, INVALID.0, &INVALID.1);
+    let at = state.borrow_mut().goes_on.pop().unwrap();
+    assert_eq!(at.inner().rip, 0x20_1234);
+    // And one that cannot ask.
+    let id = test.spawn(&entry(1)).unwrap();
+    assert_eq!(test.says(id, TOUCH.0, &TOUCH.1), Came::Nothing);
+    assert_eq!(test.says(id, SelfOp::Exit.label(), &[3]), Came::Nothing);
+    assert_eq!(test.waits(id), ExitStatus::Code(3));
 }
 
 #[test]

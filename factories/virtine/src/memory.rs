@@ -344,7 +344,7 @@ impl Memory {
         let mut memory = Self {
             numbers: shape.numbers,
             pieces: Pieces::default(),
-            slots: Sequence::new(shape.parts_radix),
+            slots: Sequence::new(shape.parts_radix, created.payer),
             next_piece: created.first + created.pieces.len() as u32,
             passing: Passing::default(),
             quota: shape.quota,
@@ -671,7 +671,8 @@ impl Memory {
             }
         }
         let parts = tools.parts;
-        let slots = passing.nodes.get_or_insert_with(|| Sequence::new(3));
+        let payer = self.slots.payer();
+        let slots = passing.nodes.get_or_insert_with(|| Sequence::new(3, payer));
         let mut builder = Builder {
             kernel: tools.kernel.composing(),
             nodes: tools.nodes,

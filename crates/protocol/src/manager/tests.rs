@@ -43,8 +43,8 @@ proptest! {
 
     #[test]
     fn created_survives_its_words(serial in 1u64..1 << 51, index in 0u32..4096, first in 0u32..256,
-        pieces in proptest::collection::vec(12u8..47, 0..=MAX_PIECES)) {
-        let reply = Created { id: IcId::new(serial, index).unwrap(), first, pieces: pieces.into_iter().collect() };
+        payer in 0u32..4096, pieces in proptest::collection::vec(12u8..47, 0..=MAX_PIECES)) {
+        let reply = Created { id: IcId::new(serial, index).unwrap(), first, payer, pieces: pieces.into_iter().collect() };
         prop_assert_eq!(Created::from_words(reply.words()), Ok(reply));
     }
 

@@ -167,6 +167,15 @@ pub trait Factory {
         )
     }
 
+    /// An IC within this one touched `address`, with this error code of the processor's: it is to find there
+    /// what this IC would.
+    ///
+    /// # Errors
+    /// What it is to be told.
+    fn touched(&mut self, _ic: Member<'_, Self::Ic>, _address: u64, _code: u64) -> Result<()> {
+        Err(Error::NotSupported)
+    }
+
     /// Where an IC's arguments are in its memory: address and bytes.
     ///
     /// # Errors

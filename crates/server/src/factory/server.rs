@@ -565,6 +565,11 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 Ok(reply.ok(&[address, bytes]))
             }
             Ok(SelfOp::Stand) if F::CLONES => self.stands(place, reply, deferred),
+            Ok(SelfOp::Touch) => {
+                let (address, code) = (request.word(0), request.word(1));
+                self.with(place, |factory, ic| factory.touched(ic, address, code))??;
+                Ok(reply.ok(&[]))
+            }
             _ => self.with(place, |factory, ic| {
                 factory.asked(ic, request, reply, deferred)
             }),

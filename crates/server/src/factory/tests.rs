@@ -440,6 +440,7 @@ fn an_ic_within_its_client_exits_and_faults_by_its_handle() {
         argument: 123,
         handle: 30,
         stack: 4,
+        pager: 0,
     };
     let came = bench.call(CLIENT, SessionOp::Spawn.label(), &entry.words());
     let Came::Answer(Ok(words)) = came else {
@@ -468,6 +469,7 @@ fn who_speaks_for_an_execution_that_has_ended_is_answered() {
         argument: 123,
         handle: 30,
         stack: 4,
+        pager: 0,
     };
     let came = bench.call(CLIENT, SessionOp::Spawn.label(), &entry.words());
     let Came::Answer(Ok(words)) = came else {

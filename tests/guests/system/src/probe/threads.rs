@@ -114,6 +114,83 @@ pub fn each_thread_has_its_own_values(_: &mut ()) -> Outcome {
     check_eq!(DROPPED.load(Ordering::SeqCst), 4)
 }
 
+/// Pages, most of which nobody has touched: a few are there from the start.
+static FRESH: [Page; 24] = [const { Page([const { AtomicU64::new(0) }; 512]) }; _];
+
+#[repr(align(4096))]
+struct Page([AtomicU64; 512]);
+
+pub fn a_thread_is_given_the_pages_that_its_program_would_be(_: &mut ()) -> Outcome {
+    const EACH: usize = 4;
+    // All of them touch each page at about the same time.
+    let workers = (0..EACH)
+        .map(|which| {
+            thread::spawn(move || {
+                for page in &FRESH[..20] {
+                    page.0[which].store(1 + which as u64, Ordering::SeqCst);
+                    thread::yield_now();
+                }
+            })
+        })
+        .collect::<xos::Result<Vec<_>>>()?;
+    for page in &FRESH[..20] {
+        page.0[EACH].store(9, Ordering::SeqCst);
+        thread::yield_now();
+    }
+    for worker in workers {
+        worker.join()?;
+    }
+    for page in &FRESH[..20] {
+        let words = [0, 1, 2, 3, EACH].map(|i| page.0[i].load(Ordering::SeqCst));
+        check_eq!(words, [1, 2, 3, 4, 9])?;
+    }
+    Ok(())
+}
+
+pub fn a_thread_that_touches_a_page_loses_nothing(_: &mut ()) -> Outcome {
+    let kept = thread::spawn(|| {
+        let page = FRESH[22].0.as_ptr() as u64;
+        let (a, b, c, d, e, f, v): (u64, u64, u64, u64, u64, u64, f64);
+        let flags: u8;
+        // SAFETY: it writes a byte of a page that nobody else uses.
+        unsafe {
+            core::arch::asm!(
+                "stc",
+                "mov byte ptr [{page}], 1",
+                "setc {flags}",
+                page = in(reg) page,
+                flags = out(reg_byte) flags,
+                inout("rcx") 1u64 => a,
+                inout("rdx") 2u64 => b,
+                inout("r8") 3u64 => c,
+                inout("r9") 4u64 => d,
+                inout("r10") 5u64 => e,
+                inout("r15") 6u64 => f,
+                inout("xmm7") 7.5 => v,
+            );
+        }
+        ([a, b, c, d, e, f], v, flags)
+    })?;
+    check_eq!(kept.join()?, ([1, 2, 3, 4, 5, 6], 7.5, 1))?;
+    check_eq!(FRESH[22].0[0].load(Ordering::SeqCst), 1)
+}
+
+pub fn a_copy_of_what_is_not_there_is_an_error(_: &mut ()) -> Outcome {
+    fn copies() -> bool {
+        let mut word = [0u8; 8];
+        let nowhere = 0x10 as *mut u8;
+        // SAFETY: where something is missing, that is found out.
+        unsafe {
+            xos::guarded::copy(word.as_mut_ptr(), nowhere, 8).is_err()
+                && xos::guarded::copy(nowhere, word.as_ptr(), 8).is_err()
+                && xos::guarded::copy(word.as_mut_ptr(), b"that has".as_ptr(), 8).is_ok()
+                && word == *b"that has"
+        }
+    }
+    check!(copies())?;
+    check!(thread::spawn(copies)?.join()?)
+}
+
 pub fn a_thread_is_suspended_and_goes_on(_: &mut ()) -> Outcome {
     let turns = Arc::new(AtomicU64::new(0));
     let on = Arc::new(AtomicBool::new(true));

@@ -486,6 +486,7 @@ pub fn running_out_of_slots_is_an_error_that_passes(lab: &Lab) -> Outcome {
                 argument: 0,
                 handle: slot as u16,
                 stack: 1,
+                pager: 0,
             })
         } else {
             let spec = crate::lab::spec(Task::NOTHING);

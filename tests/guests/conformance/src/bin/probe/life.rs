@@ -142,6 +142,7 @@ pub fn requests_that_make_no_sense_are_refused(lab: &Lab) -> Outcome {
                 argument: 0,
                 handle: 0,
                 stack,
+                pager: 0,
             };
             factory.spawn(entry).map(drop).map_err(|error| error.why)
         };

@@ -228,6 +228,10 @@ impl Factory for Broken {
         }
     }
 
+    fn touched(&mut self, ic: Member<'_, Process>, address: u64, code: u64) -> Result<()> {
+        self.processes.touched(ic, address, code)
+    }
+
     fn arguments(&mut self, ic: Member<'_, Process>) -> Result<(u64, u64)> {
         self.processes.arguments(ic)
     }

@@ -192,6 +192,11 @@ impl Kernel for Stepping {
         self.0.refuse(parts, error)
     }
 
+    fn land(&mut self, parts: u32) -> Outcome<bool> {
+        knob().step();
+        self.0.land(parts)
+    }
+
     fn fill(&mut self, address: u64, bytes: &[u8]) {
         self.0.fill(address, bytes);
     }

@@ -11,7 +11,7 @@ use sel4::{Fault, cap};
 use sel4_microkit::{NullHandler, protection_domain};
 use spin::Mutex;
 use test_conformance::Knob;
-use thread_factory::{MAX_THREADS, ThreadFactory};
+use thread_factory::{MAX_THREADS, Thread, ThreadFactory};
 use xos_protocol::Contract;
 use xos_protocol::contract::{Capabilities, Channels, FaultContainment, Memory, Names, Quota};
 use xos_protocol::factory::Entry;
@@ -28,7 +28,7 @@ const MANAGER: Manager = Manager::new(cap::Endpoint::from_bits(sel4_microkit::ab
 struct Broken(ThreadFactory<Machine>);
 
 impl Factory for Broken {
-    type Ic = ();
+    type Ic = Thread;
 
     fn describe(&self) -> Contract {
         let kept = self.0.describe();
@@ -62,15 +62,15 @@ impl Factory for Broken {
         }
     }
 
-    fn spawn(&mut self, maker: &mut Maker<'_>, entry: &Entry) -> Result<()> {
+    fn spawn(&mut self, maker: &mut Maker<'_>, entry: &Entry) -> Result<Thread> {
         self.0.spawn(maker, entry)
     }
 
-    fn start(&mut self, thread: Member<'_, ()>) -> Result<()> {
+    fn start(&mut self, thread: Member<'_, Thread>) -> Result<()> {
         self.0.start(thread)
     }
 
-    fn fault(&mut self, thread: Member<'_, ()>, fault: &Fault) -> Fate {
+    fn fault(&mut self, thread: Member<'_, Thread>, fault: &Fault) -> Fate {
         self.0.fault(thread, fault)
     }
 }
