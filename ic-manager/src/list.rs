@@ -6,7 +6,8 @@
 //! affected. A page looks at a bounded number of records.
 
 use xos_protocol::manager::{
-    Budget, Declare, Edge, EdgeKind, EdgePage, Free, IcInfo, IcPage, ServiceInfo, ServicePage,
+    Budget, Declare, Edge, EdgeKind, EdgePage, Free, IcInfo, IcPage, ObjectKind, ServiceInfo,
+    ServicePage,
 };
 use xos_protocol::{Error, IcId, Name, Result, Subject};
 
@@ -27,6 +28,10 @@ const BONDS: u64 = 1 << 32;
 const REGIONS: u64 = 1 << 33;
 /// And from here on in the list of channels from boot.
 const CHANNELS: u64 = 1 << 34;
+/// And from here on in the list of regions that are mapped from boot.
+const MAPS: u64 = 1 << 35;
+/// Edges of those in a page: each has a name in it, which takes the room of two.
+const MAPS_IN_A_PAGE: usize = 12;
 
 impl Manager<'_> {
     /// One IC.
@@ -136,15 +141,29 @@ impl Manager<'_> {
                 }
             }
         }
-        let start = usize::try_from(cursor.saturating_sub(CHANNELS)).unwrap_or(usize::MAX);
-        for (index, channel) in self.boot_channels.iter().enumerate().skip(start) {
-            if page.edges.is_full() {
-                page.next = CHANNELS + index as u64;
+        if cursor < MAPS {
+            let start = usize::try_from(cursor.saturating_sub(CHANNELS)).unwrap_or(usize::MAX);
+            for (index, channel) in self.boot_channels.iter().enumerate().skip(start) {
+                if page.edges.is_full() {
+                    page.next = CHANNELS + index as u64;
+                    return page;
+                }
+                let (from, to) = (channel.from.into(), channel.to.into());
+                // Domains are the first ICs, in the same order.
+                if let Some(edge) = self.edge(caller, from, to, EdgeKind::Channel(channel.calls)) {
+                    let _ = page.edges.push(edge);
+                }
+            }
+        }
+        let start = usize::try_from(cursor.saturating_sub(MAPS)).unwrap_or(usize::MAX);
+        for (index, map) in self.boot_maps.iter().enumerate().skip(start) {
+            if page.edges.len() >= MAPS_IN_A_PAGE {
+                page.next = MAPS + index as u64;
                 return page;
             }
-            let (from, to) = (channel.from.into(), channel.to.into());
-            // Domains are the first ICs, in the same order.
-            if let Some(edge) = self.edge(caller, from, to, EdgeKind::Channel(channel.calls)) {
+            let domain = map.domain.into();
+            let kind = EdgeKind::Maps(map.region, map.pages, map.rights);
+            if let Some(edge) = self.edge(caller, domain, domain, kind) {
                 let _ = page.edges.push(edge);
             }
         }
@@ -264,6 +283,14 @@ impl Manager<'_> {
                 bond.facing.get()?,
                 EdgeKind::Declared(bond.relation),
             ),
+            BondKind::Endpoint | BondKind::Notification => {
+                let holder = bond.holder.get()?;
+                let kind = match bond.kind {
+                    BondKind::Endpoint => ObjectKind::Endpoint,
+                    _ => ObjectKind::Notification,
+                };
+                (holder, holder, EdgeKind::Object(kind))
+            }
             BondKind::Share => {
                 let region = &self.regions[bond.holder.get()?];
                 let kind = EdgeKind::Share(region.id, bond.rights);

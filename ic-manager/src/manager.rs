@@ -2,7 +2,7 @@
 //! The manager: its tables, and the questions that all operations ask of them.
 
 use xos_protocol::manager::{Consent, Payer};
-use xos_protocol::supervisor::{BootChannel, boot};
+use xos_protocol::supervisor::{BootChannel, BootMap, boot};
 use xos_protocol::{Error, IcId, Result, Subject, slots};
 
 use crate::asid::Asids;
@@ -48,6 +48,7 @@ pub struct Manager<'a> {
     pub(crate) channels: [Link; CHANNELS],
     /// What boot domains can say to each other by the root task's doing: for the graph.
     pub(crate) boot_channels: heapless::Vec<BootChannel, { boot::MAX_CHANNELS }>,
+    pub(crate) boot_maps: heapless::Vec<BootMap, { boot::MAX_MAPS }>,
     /// The endpoint that the manager itself receives from.
     pub(crate) endpoint: Slot,
     /// Dead ICs whose callers are being answered; the first one's at this moment.
@@ -72,6 +73,7 @@ impl<'a> Manager<'a> {
             asids: Asids::default(),
             channels: [Link::NONE; CHANNELS],
             boot_channels: heapless::Vec::new(),
+            boot_maps: heapless::Vec::new(),
             endpoint: 0,
             answering: List::EMPTY,
             waiting: List::EMPTY,

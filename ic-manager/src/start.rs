@@ -118,6 +118,7 @@ impl Manager<'_> {
             }
         }
         self.boot_channels = boot.channels.clone();
+        self.boot_maps = boot.maps.clone();
         let manager = manager.ok_or(Error::NotFound)?;
         self.endpoint = pool::domain(manager, boot::DOMAIN_ENDPOINT);
         self.endow(manager, Cost::default())?;

@@ -13,7 +13,7 @@ use sel4_root_task::{Never, panicking, root_task};
 /// Holds the description and the plan. The largest description that an image can hold stays below.
 const HEAP_SIZE: usize = 4 << 20;
 
-#[root_task(stack_size = 64 * 1024, heap_size = HEAP_SIZE)]
+#[root_task(stack_size = 128 * 1024, heap_size = HEAP_SIZE)]
 fn main(bootinfo: &sel4::BootInfoPtr) -> Never {
     console::init();
     panicking::set_hook(&|info| {

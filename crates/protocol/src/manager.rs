@@ -655,7 +655,7 @@ pub const NOTIFY_BITS: u32 = 24;
 pub const WATCH_BADGE: u64 = 1 << NOTIFY_BITS;
 
 /// Objects that an IC may have made for itself from its own arena.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[repr(u64)]
 pub enum ObjectKind {
     /// An endpoint.
@@ -955,6 +955,10 @@ pub enum EdgeKind {
     Declared(Relation),
     /// `from` may call `to` (or, if not, notify it) by a channel that both have from boot.
     Channel(bool),
+    /// `from`, which is also `to`, had this made for itself, whether it is connected with somebody or not.
+    Object(ObjectKind),
+    /// `from`, which is also `to`, maps a region of this name and of so many pages that is there from boot.
+    Maps(Name, u32, Rights),
 }
 
 /// An edge of the isolation graph.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Name;
 use crate::factory::ops;
+use crate::manager::Rights;
 use crate::{Error, Result};
 
 ops! {
@@ -67,6 +68,19 @@ pub struct BootChannel {
     pub calls: bool,
 }
 
+/// A memory region of `system.xml` that a domain maps: for the graph, like channels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BootMap {
+    /// Index of the domain.
+    pub domain: u16,
+    /// The region's name.
+    pub region: Name,
+    /// Its pages, of 4 KiB.
+    pub pages: u32,
+    /// What the domain may do there.
+    pub rights: Rights,
+}
+
 /// One untyped that the root task gives to the manager.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BootUntyped {
@@ -86,7 +100,7 @@ pub struct BootUntyped {
 /// holds the **pool**, one node of radix [`boot::POOL_RADIX`] in which the
 /// manager keeps every capability that it owns.
 pub mod boot {
-    use super::{BootChannel, BootDomain, BootUntyped};
+    use super::{BootChannel, BootDomain, BootMap, BootUntyped};
     use heapless::Vec;
     use serde::{Deserialize, Serialize};
 
@@ -141,6 +155,8 @@ pub mod boot {
 
     /// Directions of channels that are told.
     pub const MAX_CHANNELS: usize = 128;
+    /// Mapped regions that are told.
+    pub const MAX_MAPS: usize = 128;
 
     /// What the manager starts from, postcard-encoded at [`INFO_VADDR`].
     #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -151,5 +167,7 @@ pub mod boot {
         pub untypeds: Vec<BootUntyped, MAX_UNTYPEDS>,
         /// What domains can say to each other; what exceeds the room is left out.
         pub channels: Vec<BootChannel, MAX_CHANNELS>,
+        /// What memory they map; what exceeds the room is left out.
+        pub maps: Vec<BootMap, MAX_MAPS>,
     }
 }

@@ -12,8 +12,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use xos_protocol::manager::{Edge, EdgeKind, IcInfo, Relation, Rights, ServiceInfo, ServiceKind};
-use xos_protocol::{IcId, RegionId};
+use xos_protocol::manager::{
+    Edge, EdgeKind, IcInfo, ObjectKind, Relation, Rights, ServiceInfo, ServiceKind,
+};
+use xos_protocol::{IcId, Name, RegionId};
 
 use crate::table::pages;
 
@@ -26,6 +28,9 @@ pub(crate) const MANAGER: &str = "ic_manager";
 const DECLARED: &str = "#7b3fa0";
 const SHARED: &str = "#b03060";
 const CONNECTED: &str = "#1f6f8b";
+/// The attribute of what is written where an edge ends, and how far from it: of many edges from one node, it is
+/// seen there which it belongs to.
+const AT_HEAD: &str = "labeldistance=2.2, labelangle=20, headlabel";
 
 /// A string within quotes: only `"` and `\` mean something there. Names have no control characters.
 fn quoted(text: &str) -> String {
@@ -64,6 +69,7 @@ struct Region {
 struct Picture<'a> {
     ics: &'a [IcInfo],
     services: &'a [ServiceInfo],
+    edges: &'a [Edge],
     known: BTreeSet<IcId>,
     regions: Vec<Region>,
     colours: BTreeMap<Kind, &'static str>,
@@ -91,15 +97,21 @@ pub fn dot(ics: &[IcInfo], services: &[ServiceInfo], edges: &[Edge]) -> String {
     let picture = Picture {
         ics,
         services,
+        edges,
         known: ics.iter().map(|ic| ic.id).collect(),
         regions: regions.collect(),
         colours,
     };
-    picture.draw(edges)
+    picture.draw()
+}
+
+/// The name of the node of memory from boot.
+fn boot_node(name: Name) -> String {
+    format!("boot {}", quoted(name.as_str()))
 }
 
 impl Picture<'_> {
-    fn draw(&self, edges: &[Edge]) -> String {
+    fn draw(&self) -> String {
         let mut text = String::from(
             "digraph xos {\n  \
              graph [rankdir=LR, compound=true, nodesep=0.25, ranksep=1.1, fontname=\"sans-serif\", fontsize=11, \
@@ -111,9 +123,10 @@ impl Picture<'_> {
         for ic in self.ics.iter().filter(|ic| !self.known.contains(&ic.payer)) {
             self.place(&mut text, ic, 1);
         }
+        self.boot_memory(&mut text);
         // Of several sessions between the same two there is one arrow.
         let mut drawn = BTreeSet::new();
-        for edge in edges {
+        for edge in self.edges {
             if let Some(line) = self.edge(edge)
                 && !drawn.contains(&line)
             {
@@ -167,17 +180,55 @@ impl Picture<'_> {
         }
     }
 
+    /// Memory that domains have mapped since boot: nobody pays for it.
+    fn boot_memory(&self, text: &mut String) {
+        let maps = self.edges.iter().filter_map(|edge| match edge.kind {
+            EdgeKind::Maps(name, size, _) => Some((name.words(), size)),
+            _ => None,
+        });
+        for (words, size) in maps.collect::<BTreeSet<_>>() {
+            let name = Name::from_words(words);
+            let _ = writeln!(
+                text,
+                "  \"{}\" [shape=cylinder, style=filled, fillcolor=\"#f9e4ec\", color=\"{SHARED}\", label=\"{}\\n{} from boot\"];",
+                boot_node(name),
+                quoted(name.as_str()),
+                pages(size.into())
+            );
+        }
+    }
+
+    /// What an IC consists of: what it executes in, and what it had made for itself.
+    fn parts(&self, ic: &IcInfo) -> String {
+        let mut text = match ic.within {
+            IcId::NONE => "execution, CSpace, VSpace".to_string(),
+            host => format!("execution, within {host}"),
+        };
+        for (kind, one) in [
+            (ObjectKind::Endpoint, "endpoint"),
+            (ObjectKind::Notification, "notification"),
+        ] {
+            let is_it = |edge: &&Edge| edge.from == ic.id && edge.kind == EdgeKind::Object(kind);
+            let _ = match self.edges.iter().filter(is_it).count() {
+                0 => Ok(()),
+                1 => write!(text, ", {one}"),
+                count => write!(text, ", {count} {one}s"),
+            };
+        }
+        text
+    }
+
     fn node(&self, text: &mut String, ic: &IcInfo, depth: usize) {
+        let name = match ic.name.as_str() {
+            "" => String::new(),
+            name => format!("{}\\n", quoted(name)),
+        };
         let mut label = format!(
-            "{}\\n{} {}, {}\\n{}",
-            quoted(ic.name.as_str()),
+            "{name}{} {}, {}\\n{}",
             quoted(ic.kind.as_str()),
             ic.id,
             ic.state.as_str(),
-            match ic.within {
-                IcId::NONE => "execution, CSpace, VSpace".to_string(),
-                host => format!("execution, within {host}"),
-            }
+            self.parts(ic)
         );
         let _ = write!(
             label,
@@ -217,14 +268,18 @@ impl Picture<'_> {
         let region_is_known =
             |region: RegionId| self.regions.iter().any(|known| known.id == region);
         let (from, style) = match edge.kind {
-            EdgeKind::Session(_) => (format!("ic{}", edge.from), String::from("label=\"calls\"")),
+            // Most edges are these: the legend says what they are, and so does the pointer.
+            EdgeKind::Session(_) => (
+                format!("ic{}", edge.from),
+                String::from("tooltip=\"calls\""),
+            ),
             // Everybody is served by the manager: that is no news.
             EdgeKind::Channel(_) if self.is_manager(edge.to) || self.is_manager(edge.from) => {
                 return None;
             }
             EdgeKind::Channel(true) => (
                 format!("ic{}", edge.from),
-                String::from("label=\"calls\", color=gray60, penwidth=1.5"),
+                String::from("tooltip=\"calls\", color=gray60, penwidth=1.5"),
             ),
             EdgeKind::Channel(false) => (
                 format!("ic{}", edge.from),
@@ -248,10 +303,17 @@ impl Picture<'_> {
                     format!("region {region} {}", rights(granted))
                 };
                 let style = format!(
-                    "label=\"{label}\", penwidth=2, color=\"{SHARED}\", fontcolor=\"{SHARED}\""
+                    "{AT_HEAD}=\"{label}\", penwidth=2, color=\"{SHARED}\", fontcolor=\"{SHARED}\""
                 );
                 (from, style)
             }
+            EdgeKind::Maps(name, _, granted) => (
+                format!("\"{}\"", boot_node(name)),
+                format!(
+                    "{AT_HEAD}=\"{}\", penwidth=2, color=\"{SHARED}\", fontcolor=\"{SHARED}\"",
+                    rights(granted)
+                ),
+            ),
             EdgeKind::Within => (
                 format!("ic{}", edge.from),
                 String::from("label=\"within\", style=dashed, arrowhead=empty"),
@@ -274,7 +336,7 @@ impl Picture<'_> {
                 ));
             }
             // Colour and box say that.
-            EdgeKind::Created | EdgeKind::Pays => return None,
+            EdgeKind::Created | EdgeKind::Pays | EdgeKind::Object(_) => return None,
         };
         Some(format!("  {from} -> ic{} [{style}];\n", edge.to))
     }
@@ -396,12 +458,12 @@ mod tests {
             "ic1 [label=\"monitor\\ndomain 1, running\\nexecution, CSpace, VSpace\\n48 KiB of 4096 KiB\""
         ));
         assert!(text.contains("serves “kv”"));
-        assert!(text.contains("ic1 -> ic2 [label=\"calls\"]"));
+        assert!(text.contains("ic1 -> ic2 [tooltip=\"calls\"]"));
         assert!(text.contains("ic2 -> ic1 [label=\"connected\""));
         assert!(text.contains("r9 [shape=cylinder") && text.contains("region 9\\n16 KiB"));
         assert!(text.contains("ic2 -> r9 [label=\"owns\""));
         assert!(!text.contains("-> r10"), "the box says that");
-        assert!(text.contains("r9 -> ic1 [label=\"rw-\""));
+        assert!(text.contains("r9 -> ic1 [labeldistance=2.2, labelangle=20, headlabel=\"rw-\""));
     }
 
     #[test]
@@ -444,9 +506,38 @@ mod tests {
         let text = dot(&[manager, a, b], &[], &edges);
         assert_eq!(arrows(&text), 2);
         assert!(
-            text.contains("ic2 -> ic3 [label=\"calls\"")
+            text.contains("ic2 -> ic3 [tooltip=\"calls\"")
                 && text.contains("ic3 -> ic2 [label=\"notifies\"")
         );
+    }
+
+    #[test]
+    fn memory_from_boot_is_a_node_that_those_who_map_it_have_rights_to() {
+        let (a, b) = (ic(1, "a"), ic(2, "b"));
+        let maps = |ic, rights| edge(ic, ic, EdgeKind::Maps(Name::new("files"), 3, rights));
+        let text = dot(&[a, b], &[], &[maps(&a, Rights::R), maps(&b, Rights::RW)]);
+        assert_eq!(text.matches("\"boot files\" [shape=cylinder").count(), 1);
+        assert!(text.contains("label=\"files\\n12 KiB from boot\""));
+        assert!(text.contains(
+            "\"boot files\" -> ic1 [labeldistance=2.2, labelangle=20, headlabel=\"r--\""
+        ));
+        assert!(text.contains(
+            "\"boot files\" -> ic2 [labeldistance=2.2, labelangle=20, headlabel=\"rw-\""
+        ));
+    }
+
+    #[test]
+    fn what_an_ic_had_made_for_itself_is_among_its_parts() {
+        let a = ic(1, "a");
+        let own = |kind| edge(&a, &a, EdgeKind::Object(kind));
+        let edges = [
+            own(ObjectKind::Endpoint),
+            own(ObjectKind::Notification),
+            own(ObjectKind::Endpoint),
+        ];
+        let text = dot(&[a], &[], &edges);
+        assert!(text.contains("execution, CSpace, VSpace, 2 endpoints, notification\\n"));
+        assert_eq!(arrows(&text), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use xos_protocol::manager::{Edge, EdgeKind, IcInfo};
+use xos_protocol::manager::{Edge, EdgeKind, IcInfo, Rights};
 use xos_protocol::{IcId, Name, RegionId};
 
 use crate::graph::{MANAGER, relation, rights};
@@ -31,19 +31,74 @@ fn is_way(edge: &Edge) -> bool {
     edge.from != edge.to && !matches!(edge.kind, EdgeKind::Pays | EdgeKind::Region(..))
 }
 
-/// Who has what of a region: the owner, who need not map it, and those who do.
-fn holders(edges: &[Edge]) -> BTreeMap<RegionId, BTreeMap<IcId, String>> {
-    let mut regions = BTreeMap::<RegionId, BTreeMap<IcId, String>>::new();
-    for edge in edges {
-        if let EdgeKind::Share(region, granted) = edge.kind {
-            let holders = regions.entry(region).or_default();
-            holders
-                .entry(edge.from)
-                .or_insert_with(|| String::from("owns it"));
-            holders.insert(edge.to, format!("maps it {}", rights(granted)));
+/// Memory that several can have in common.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Memory {
+    Region(RegionId),
+    /// Of this name, from boot.
+    Boot([u64; 3]),
+}
+
+/// What somebody has of it.
+#[derive(Clone, Copy)]
+struct Holds {
+    /// As which it is mapped; an owner need not map it.
+    mapped: Option<Rights>,
+    writes: bool,
+}
+
+impl Holds {
+    const fn mapped(rights: Rights) -> Self {
+        Self {
+            mapped: Some(rights),
+            writes: rights.write,
         }
     }
-    regions
+
+    fn said(self) -> String {
+        match self.mapped {
+            Some(granted) => format!("maps it {}", rights(granted)),
+            None => String::from("owns it"),
+        }
+    }
+}
+
+/// The memory that an edge is about.
+fn memory(edge: &Edge) -> Option<Memory> {
+    match edge.kind {
+        EdgeKind::Share(region, _) => Some(Memory::Region(region)),
+        EdgeKind::Maps(name, ..) => Some(Memory::Boot(name.words())),
+        _ => None,
+    }
+}
+
+/// Who has what of memory: the owner, who need not map it, and those who do.
+fn holders(edges: &[Edge]) -> BTreeMap<Memory, BTreeMap<IcId, Holds>> {
+    let mut all = BTreeMap::<Memory, BTreeMap<IcId, Holds>>::new();
+    for edge in edges {
+        let Some(memory) = memory(edge) else { continue };
+        let holders = all.entry(memory).or_default();
+        match edge.kind {
+            EdgeKind::Share(_, granted) => {
+                let owns = holders.entry(edge.from).or_insert(Holds {
+                    mapped: None,
+                    writes: true,
+                });
+                // An owner can map it as it likes.
+                owns.writes = true;
+                if edge.to == edge.from {
+                    owns.mapped = Some(granted);
+                } else {
+                    holders.insert(edge.to, Holds::mapped(granted));
+                }
+            }
+            EdgeKind::Maps(_, _, granted) => {
+                holders.insert(edge.to, Holds::mapped(granted));
+            }
+            _ => {}
+        }
+    }
+    all
 }
 
 /// Says what `a` and `b` have in common, and through whom else they could talk.
@@ -72,18 +127,27 @@ pub fn describe(ics: &[IcInfo], edges: &[Edge], a: IcId, b: IcId) -> String {
                 "{} from {from} to {to}, as their factory declares (the IC manager does not enforce it)",
                 relation(what)
             ),
-            EdgeKind::Share(..) | EdgeKind::Region(..) => continue,
+            EdgeKind::Share(..)
+            | EdgeKind::Region(..)
+            | EdgeKind::Maps(..)
+            | EdgeKind::Object(_) => continue,
         };
         lines.insert(line);
     }
-    for (region, holders) in holders(edges) {
+    for (memory, holders) in holders(edges) {
         if let (Some(one), Some(other)) = (holders.get(&a), holders.get(&b))
             && a != b
         {
+            let memory = match memory {
+                Memory::Region(region) => format!("region {region}"),
+                Memory::Boot(words) => format!("memory “{}”, from boot", Name::from_words(words)),
+            };
             lines.insert(format!(
-                "region {region}: {} {one}, {} {other}",
+                "{memory}: {} {}, {} {}",
                 name(a),
-                name(b)
+                one.said(),
+                name(b),
+                other.said()
             ));
         }
     }
@@ -134,23 +198,93 @@ pub fn describe(ics: &[IcInfo], edges: &[Edge], a: IcId, b: IcId) -> String {
     text
 }
 
-/// The shortest chains of others between two ICs: all of length one, or else one of those that are longer.
-fn ways(edges: &[Edge], a: IcId, b: IcId) -> Vec<Vec<IcId>> {
+/// Everything through which two ICs can reach each other without anybody else: the edges between them, and those by
+/// which they map the same region, whoever owns it. Without these edges there is no such way.
+pub fn between(edges: &[Edge], a: IcId, b: IcId) -> Vec<Edge> {
+    let is_one = |id: IcId| id == a || id == b;
+    let common: BTreeSet<_> = (holders(edges).iter())
+        .filter(|(_, holders)| can_talk(holders.get(&a), holders.get(&b)))
+        .map(|(memory, _)| *memory)
+        .collect();
+    let is_between = |edge: &&Edge| match memory(edge) {
+        Some(memory) => {
+            let own = matches!(edge.kind, EdgeKind::Share(..)) && edge.from == edge.to;
+            common.contains(&memory) && is_one(edge.to) && !own
+        }
+        None => is_way(edge) && is_one(edge.from) && is_one(edge.to),
+    };
+    edges.iter().filter(is_between).copied().collect()
+}
+
+/// The shortest chain by which something could get from the one IC to the other, these two included: each of them
+/// and the next have something [`between`] them. `None` when there is none.
+pub fn path(edges: &[Edge], a: IcId, b: IcId) -> Option<Vec<IcId>> {
+    search(&neighbours(edges), a, b, |_, _| true)
+}
+
+/// Whether two that hold these of the same memory can talk through it: one at least has to write.
+fn can_talk(one: Option<&Holds>, other: Option<&Holds>) -> bool {
+    one.zip(other)
+        .is_some_and(|(one, other)| one.writes || other.writes)
+}
+
+/// Who can reach whom without anybody else.
+fn neighbours(edges: &[Edge]) -> BTreeMap<IcId, BTreeSet<IcId>> {
     let mut next = BTreeMap::<IcId, BTreeSet<IcId>>::new();
     let mut link = |one: IcId, other: IcId| {
         next.entry(one).or_default().insert(other);
         next.entry(other).or_default().insert(one);
     };
-    for edge in edges.iter().filter(|edge| is_way(edge)) {
+    for edge in edges
+        .iter()
+        .filter(|edge| is_way(edge) && memory(edge).is_none())
+    {
         link(edge.from, edge.to);
     }
-    // Whoever maps the same region can talk through it, its owner not needed.
+    // Whoever maps the same memory can talk through it, its owner not needed.
     for holders in holders(edges).values() {
-        let all: Vec<_> = holders.keys().copied().collect();
-        for (i, one) in all.iter().enumerate() {
-            all[i + 1..].iter().for_each(|other| link(*one, *other));
+        let all: Vec<_> = holders.iter().collect();
+        for (i, (one, holds)) in all.iter().enumerate() {
+            let others = all[i + 1..].iter();
+            others
+                .filter(|(_, other)| can_talk(Some(holds), Some(other)))
+                .for_each(|(other, _)| link(**one, **other));
         }
     }
+    next
+}
+
+/// The shortest chain from `a` to `b` by steps that `may` be made.
+fn search(
+    next: &BTreeMap<IcId, BTreeSet<IcId>>,
+    a: IcId,
+    b: IcId,
+    may: impl Fn(IcId, IcId) -> bool,
+) -> Option<Vec<IcId>> {
+    let none = BTreeSet::new();
+    let mut before = BTreeMap::from([(a, a)]);
+    let mut queue = VecDeque::from([a]);
+    while let Some(here) = queue.pop_front() {
+        for there in next.get(&here).unwrap_or(&none) {
+            if may(here, *there) && !before.contains_key(there) {
+                before.insert(*there, here);
+                queue.push_back(*there);
+            }
+        }
+    }
+    let mut chain = Vec::from([b]);
+    let mut at = b;
+    while at != a {
+        at = *before.get(&at)?;
+        chain.push(at);
+    }
+    chain.reverse();
+    Some(chain)
+}
+
+/// The shortest chains of others between two ICs: all of length one, or else one of those that are longer.
+fn ways(edges: &[Edge], a: IcId, b: IcId) -> Vec<Vec<IcId>> {
+    let next = neighbours(edges);
     let none = BTreeSet::new();
     let of = |id: &IcId| next.get(id).unwrap_or(&none);
     let common: Vec<_> = of(&a)
@@ -161,29 +295,12 @@ fn ways(edges: &[Edge], a: IcId, b: IcId) -> Vec<Vec<IcId>> {
     if !common.is_empty() || a == b {
         return common;
     }
-    let mut before = BTreeMap::from([(a, a)]);
-    let mut queue = VecDeque::from([a]);
-    while let Some(here) = queue.pop_front() {
-        for there in of(&here) {
-            // The direct way is no way through others.
-            if (here, *there) == (a, b) || before.contains_key(there) {
-                continue;
-            }
-            before.insert(*there, here);
-            queue.push_back(*there);
-        }
-    }
-    let mut chain = Vec::new();
-    let mut at = b;
-    while let Some(earlier) = before.get(&at).copied() {
-        if earlier == a {
-            chain.reverse();
-            return Vec::from([chain]);
-        }
-        chain.push(earlier);
-        at = earlier;
-    }
-    Vec::new()
+    // The direct way is no way through others.
+    let found = search(&next, a, b, |from, to| (from, to) != (a, b));
+    found
+        .map(|chain| Vec::from(&chain[1..chain.len() - 1]))
+        .into_iter()
+        .collect()
 }
 
 #[cfg(test)]
@@ -191,7 +308,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use xos_protocol::IcState;
-    use xos_protocol::manager::{Relation, Rights};
+    use xos_protocol::manager::Relation;
 
     fn id(serial: u64) -> IcId {
         IcId::new(serial, serial as u32).unwrap()
@@ -266,6 +383,31 @@ mod tests {
     }
 
     #[test]
+    fn memory_from_boot_is_a_way_if_one_of_the_two_can_write_to_it() {
+        let maps = |ic, rights| edge(ic, ic, EdgeKind::Maps(Name::new("files"), 7, rights));
+        for (rights, is_way) in [(Rights::R, false), (Rights::RW, true)] {
+            let edges = [maps(1, Rights::R), maps(2, rights)];
+            let text = describe(&ics(&["a", "b"]), &edges, id(1), id(2));
+            assert!(text.contains("memory “files”, from boot: a (1) maps it r--, b (2) maps it r"));
+            assert_eq!(path(&edges, id(1), id(2)).is_some(), is_way);
+            assert_eq!(
+                between(&edges, id(1), id(2)).len(),
+                if is_way { 2 } else { 0 }
+            );
+        }
+    }
+
+    #[test]
+    fn two_that_can_only_read_what_a_third_one_writes_talk_through_that_one() {
+        let edges = [
+            edge(3, 1, EdgeKind::Share(region(9), Rights::R)),
+            edge(3, 2, EdgeKind::Share(region(9), Rights::R)),
+        ];
+        let found = path(&edges, id(1), id(2));
+        assert_eq!(found, Some(Vec::from([id(1), id(3), id(2)])));
+    }
+
+    #[test]
     fn a_server_of_both_is_someone_through_whom_they_could_talk() {
         let edges = [
             edge(1, 3, EdgeKind::Session(1)),
@@ -330,6 +472,57 @@ mod tests {
                 }
             }
             prop_assert_eq!(!found.is_empty(), reached.contains(&id(2)));
+        }
+
+        /// Whoever takes away what is between each two neighbours of the paths that are found, one path after the
+        /// other, comes to where there is none; and what was taken away is not more than that.
+        #[test]
+        fn two_are_parted_by_taking_away_what_is_on_the_paths(
+            drawn in proptest::collection::vec((1u64..6, 1u64..6, 0u64..5), 0..14)
+        ) {
+            let mut edges: Vec<_> = drawn
+                .iter()
+                .map(|(from, to, kind)| edge(*from, *to, match kind {
+                    0 => EdgeKind::Session(0),
+                    1 => EdgeKind::Channel(false),
+                    2 => EdgeKind::Pays,
+                    // Two regions of each, so that several can map the same.
+                    kind => EdgeKind::Share(region(2 * from + kind % 2), Rights::R),
+                }))
+                .collect();
+            // By brute force: what a word that starts at the one gets to, edge by edge.
+            let reaches = |edges: &[Edge]| {
+                let (mut ics, mut regions) = (BTreeSet::from([id(1)]), BTreeSet::new());
+                for _ in 0..drawn.len() + 1 {
+                    for e in edges.iter().filter(|e| e.kind != EdgeKind::Pays) {
+                        match e.kind {
+                            EdgeKind::Share(region, _) => {
+                                if ics.contains(&e.from) || ics.contains(&e.to) {
+                                    regions.insert(region);
+                                }
+                                if regions.contains(&region) {
+                                    ics.extend([e.from, e.to]);
+                                }
+                            }
+                            _ if ics.contains(&e.from) || ics.contains(&e.to) => ics.extend([e.from, e.to]),
+                            _ => {}
+                        }
+                    }
+                }
+                ics.contains(&id(2))
+            };
+            loop {
+                let found = path(&edges, id(1), id(2));
+                prop_assert_eq!(found.is_some(), reaches(&edges));
+                let Some(chain) = found else { break };
+                prop_assert_eq!((chain.first(), chain.last()), (Some(&id(1)), Some(&id(2))));
+                for two in chain.windows(2) {
+                    let taken = between(&edges, two[0], two[1]);
+                    edges.retain(|edge| !taken.contains(edge));
+                    prop_assert!(path(&edges, two[0], two[1]).is_none_or(|chain| chain.len() > 2));
+                }
+            }
+            prop_assert!(describe(&[], &edges, id(1), id(2)).contains("nobody through whom"));
         }
     }
 }

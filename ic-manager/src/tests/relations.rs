@@ -6,7 +6,7 @@ use xos_protocol::manager::{
     Connect, Consent, Declare, Edge, EdgeKind, EdgePage, Event, Op, Pass, Payer, RegionCreate,
     Relation, Rights, Share, Successor,
 };
-use xos_protocol::{Error, IcId, RegionId, Result, Subject, slots, wire};
+use xos_protocol::{Error, IcId, Name, RegionId, Result, Subject, slots, wire};
 
 use super::{ALL, BASIC, paid_by};
 use crate::machine::Kept;
@@ -14,7 +14,7 @@ use crate::model::{DOMAINS, DRIVER, MONITOR, Model, ONE, TWO, World};
 use crate::pool::{self, Part};
 use crate::table::Record;
 use xos_protocol::manager::Create;
-use xos_protocol::supervisor::BootChannel;
+use xos_protocol::supervisor::{BootChannel, BootMap};
 
 const NOTHING: Consent = Consent {
     within: false,
@@ -366,7 +366,7 @@ fn a_notification_of_its_own_is_bound_to_an_ic_once() {
 }
 
 #[test]
-fn channels_from_boot_are_edges() {
+fn channels_and_memory_from_boot_are_edges() {
     let (mut m, mut boot) = Model::new(&DOMAINS, &[24, 23, 23]);
     boot.channels
         .push(BootChannel {
@@ -375,6 +375,16 @@ fn channels_from_boot_are_edges() {
             calls: true,
         })
         .unwrap();
+    for number in 0..20 {
+        boot.maps
+            .push(BootMap {
+                domain: DRIVER as u16,
+                region: Name::new(&format!("a_region_with_a_name_{number}")),
+                pages: u32::MAX,
+                rights: Rights::RW,
+            })
+            .unwrap();
+    }
     let mut w = World::new();
     let mut manager = crate::Manager::new(crate::Storage {
         ics: vec![crate::ic::Ic::VACANT; 64].leak(),
@@ -389,8 +399,22 @@ fn channels_from_boot_are_edges() {
         IcId::from_word(words[0])
     };
     let (from, to) = (id(&mut w, MONITOR), id(&mut w, DRIVER));
-    let words = w.ask(DRIVER, Op::Graph.label(), [0; 4]).unwrap();
-    let page: EdgePage = wire::decode(&words).unwrap();
+    let mut all = Vec::new();
+    let mut next = 0;
+    loop {
+        let words = w.ask(DRIVER, Op::Graph.label(), [next, 0, 0, 0]).unwrap();
+        let page: EdgePage = wire::decode(&words).unwrap();
+        all.extend(page.edges);
+        next = page.next;
+        if next == 0 {
+            break;
+        }
+    }
     let kind = EdgeKind::Channel(true);
-    assert_eq!(page.edges, [Edge { from, to, kind }]);
+    assert_eq!(all[0], Edge { from, to, kind });
+    assert_eq!(all.len(), 21);
+    let name = Name::new("a_region_with_a_name_19");
+    let kind = EdgeKind::Maps(name, u32::MAX, Rights::RW);
+    let from = to;
+    assert_eq!(all[20], Edge { from, to, kind });
 }

@@ -3,8 +3,10 @@
 
 use alloc::vec::Vec;
 use heapless::Vec as BoundedVec;
+use xos_image::Access;
 use xos_protocol::Name;
-use xos_protocol::supervisor::{BootChannel, BootDomain, BootUntyped, SIGNAL, boot};
+use xos_protocol::manager::Rights as MemoryRights;
+use xos_protocol::supervisor::{BootChannel, BootDomain, BootMap, BootUntyped, SIGNAL, boot};
 
 use super::place::{Pieces, Slots};
 use super::{DomainPlan, Handover, Machine, own_copy};
@@ -93,6 +95,19 @@ pub(super) fn hand_over(
         }
     }
 
+    for (index, domain) in (0..).zip(&all.system.domains) {
+        for map in &domain.maps {
+            let region = &all.system.regions[usize::from(map.region)];
+            // As above.
+            let _ = boot.maps.push(BootMap {
+                domain: index,
+                region: Name::new(&region.name),
+                pages: u32::try_from(region.size >> PAGE_BITS).unwrap_or(u32::MAX),
+                rights: memory_rights(map.access),
+            });
+        }
+    }
+
     let mut moves = alloc::vec![
         (machine.asid_control, place(boot::ASID_CONTROL)),
         (machine.irq_control, place(boot::IRQ_CONTROL)),
@@ -124,4 +139,18 @@ pub(super) fn hand_over(
         moves,
         signal,
     })
+}
+
+const fn memory_rights(access: Access) -> MemoryRights {
+    let (write, execute) = match access {
+        Access::Read => (false, false),
+        Access::ReadWrite => (true, false),
+        Access::ReadExecute => (false, true),
+        Access::ReadWriteExecute => (true, true),
+    };
+    MemoryRights {
+        read: true,
+        write,
+        execute,
+    }
 }
