@@ -146,7 +146,12 @@ pub const SUITES: &[Suite] = &[
         name: "links",
         boots: Boots::System("tests/guests/links/links.system"),
         cases: &[include!("../guests/links/src/cases.rs")],
-        programs: &["test-links-app", "test-lwc"],
+        programs: &[
+            "test-links-app",
+            "test-links-node",
+            "test-links-factory",
+            "test-lwc",
+        ],
         files: &[],
         made: &[],
         limit: Duration::from_secs(240),

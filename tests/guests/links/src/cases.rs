@@ -20,6 +20,12 @@ cases! {
     an_lwc_and_a_process_have_a_channel_that_each_can_end,
     an_lwc_and_a_thread_have_a_channel_that_each_can_end,
     an_lwc_and_an_lwc_have_a_channel_that_each_can_end,
+    a_word_goes_along_a_chain_over_a_process_until_that_is_revoked,
+    a_word_goes_along_a_chain_over_a_thread_until_that_is_revoked,
+    a_word_goes_along_a_chain_over_an_lwc_until_that_is_revoked,
+    words_go_where_the_edges_of_a_web_lead_and_nowhere_else,
+    ics_that_their_factory_joined_are_parted_by_revoking_that,
+    memory_that_a_factory_shares_among_its_ics_unasked_is_found,
     whoever_waits_for_a_factory_that_dies_is_told_so,
     nothing_is_left_of_all_that,
 }

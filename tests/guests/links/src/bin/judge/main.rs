@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+mod webs;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -148,7 +150,7 @@ fn init() -> NullHandler {
                 lwc: None,
                 rest: None,
             };
-            let cases: &[Case<Context>] = include!("../cases.rs");
+            let cases: &[Case<Context>] = include!("../../cases.rs");
             xos_test_kit::run(cases, &mut context, &mut Serial)
         }
         _ => false,
@@ -378,6 +380,57 @@ fn an_lwc_and_a_thread_have_a_channel_that_each_can_end(c: &mut Context) -> Outc
 
 fn an_lwc_and_an_lwc_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
     pair(c, "lwc", "lwc")
+}
+
+// Third parties.
+
+fn a_word_goes_along_a_chain_over_a_process_until_that_is_revoked(c: &mut Context) -> Outcome {
+    webs::chains(c, "process")
+}
+
+fn a_word_goes_along_a_chain_over_a_thread_until_that_is_revoked(c: &mut Context) -> Outcome {
+    webs::chains(c, "thread")
+}
+
+fn a_word_goes_along_a_chain_over_an_lwc_until_that_is_revoked(c: &mut Context) -> Outcome {
+    webs::chains(c, "lwc")
+}
+
+fn words_go_where_the_edges_of_a_web_lead_and_nowhere_else(c: &mut Context) -> Outcome {
+    webs::generated(c)
+}
+
+/// Two lwCs of a factory that does something to all that it makes; then there is the usual one again.
+fn joined(c: &mut Context, how: &str, body: impl FnOnce(&mut webs::Web) -> Outcome) -> Outcome {
+    if let Some(job) = c.lwc.take() {
+        c.kill(job)?;
+    }
+    let factory = c.start(&format!("test-links-factory {how}"), true)?;
+    until("the factory", || is_there("lwc"))?;
+    let outcome = webs::joined(c, body);
+    c.kill(factory)?;
+    c.lwc = Some(c.start("lwc-factory", true)?);
+    until("the factory", || is_there("lwc"))?;
+    outcome
+}
+
+fn ics_that_their_factory_joined_are_parted_by_revoking_that(c: &mut Context) -> Outcome {
+    joined(c, "share", webs::Web::is_joined_until_revoked)
+}
+
+fn memory_that_a_factory_shares_among_its_ics_unasked_is_found(c: &mut Context) -> Outcome {
+    joined(c, "keep", |web| {
+        // The graph has nothing to take away; and still the word gets there.
+        check_eq!(web.part(0, 1)?, 0)?;
+        let Err(failure) = web.is_as_the_graph_says() else {
+            return check!(false, "it is not found");
+        };
+        check!(
+            failure.reason().contains("a word gets from 0"),
+            "{}",
+            failure.reason()
+        )
+    })
 }
 
 fn whoever_waits_for_a_factory_that_dies_is_told_so(c: &mut Context) -> Outcome {
