@@ -12,7 +12,7 @@ use crate::Manager;
 use crate::arena::{bits_for, judge, pages_of, pieces};
 use crate::ic::{self, Phase};
 use crate::ledger::Cost;
-use crate::machine::{At, Cap, Execution, Kind, Level, Machine, POOL, Rights, Slot};
+use crate::machine::{At, Cap, Execution, Kind, Level, Machine, POOL, Rights, Root, Slot};
 use crate::pool::{self, Part};
 use crate::region::{FAN_OUT, radix_for};
 use crate::session::badge;
@@ -395,9 +395,15 @@ impl Manager<'_> {
         args: &CreateWithin,
     ) -> Result<()> {
         let table = Cap::Pool(pool::ic(index, Part::Tables) + FEW_FRAMES);
-        self.map_below(m, host, Level::Frames, args.window, |m, vspace, at| {
-            m.map_table(table, Level::Frames, vspace, at)
-        })?;
+        let vspace = self.vspace(host);
+        let root = Root::VSpace(vspace);
+        self.map_below(
+            m,
+            (host, root),
+            Level::Frames,
+            args.window,
+            |m, root, at| m.map_table(table, Level::Frames, root, at),
+        )?;
         let few = args.pages <= FEW_FRAMES;
         if !few {
             m.show(At::pool(pool::ic(index, Part::Node)), radix_for(args.pages))
@@ -410,11 +416,10 @@ impl Manager<'_> {
                 Cap::Shown(i)
             }
         };
-        let vspace = self.vspace(host);
         let address = |i: u32| args.window + i as u64 * PAGE;
         let outcome = (|| {
             for i in 0..args.pages {
-                m.map_frame(frame(i), vspace, address(i), true)
+                m.map_frame(frame(i), root, address(i), true)
                     .map_err(|r| judge(m, "mapping a window", r, Error::BadAddress))?;
             }
             let last = args.pages - 1;

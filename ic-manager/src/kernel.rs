@@ -4,7 +4,8 @@
 use core::fmt::{self, Write};
 
 use ic_manager::machine::{
-    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
+    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Root, Slot,
+    Step,
 };
 use ic_manager::pool::{self, Own};
 use sel4::{
@@ -184,17 +185,78 @@ fn blueprint(kind: Kind) -> ObjectBlueprint {
         Kind::Table(Level::Tables) => ObjectBlueprintX86::PageDirectory,
         Kind::Table(Level::Directories) => ObjectBlueprintX64::PDPT.into(),
         Kind::VSpace => ObjectBlueprintX64::PML4.into(),
-        Kind::SecondStage => SECOND_STAGE_ROOT.into(),
+        Kind::StageTable(level) => stage::table(level),
+        Kind::SecondStage => stage::ROOT.into(),
     };
     x86.into()
 }
 
 sel4::sel4_cfg_if! {
     if #[sel4_cfg(VTX)] {
-        const SECOND_STAGE_ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::EPTPML4;
+        /// Second-stage translations.
+        mod stage {
+            use super::*;
+
+            pub const ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::EPTPML4;
+
+            pub fn table(level: Level) -> ObjectBlueprintX86 {
+                match level {
+                    Level::Frames => ObjectBlueprintX86::EPTPageTable,
+                    Level::Tables => ObjectBlueprintX86::EPTPageDirectory,
+                    Level::Directories => ObjectBlueprintX64::EPTPDPT.into(),
+                }
+            }
+
+            pub fn map_table(table: Cap, level: Level, root: Slot, address: usize) -> sel4::Result<()> {
+                let (root, attributes) = (pooled(root), VmAttributes::DEFAULT);
+                match level {
+                    Level::Frames => seen::<cap_type::EPTPageTable>(table)
+                        .ept_page_table_map(root, address, attributes),
+                    Level::Tables => seen::<cap_type::EPTPageDirectory>(table)
+                        .ept_page_directory_map(root, address, attributes),
+                    Level::Directories => {
+                        seen::<cap_type::EPTPDPT>(table).ept_pdpt_map(root, address, attributes)
+                    }
+                }
+            }
+
+            pub fn map_frame(
+                frame: Cap,
+                root: Slot,
+                address: usize,
+                rights: CapRights,
+            ) -> sel4::Result<()> {
+                seen::<cap_type::Granule>(frame).frame_map_ept(
+                    pooled(root),
+                    address,
+                    rights,
+                    VmAttributes::DEFAULT,
+                )
+            }
+        }
     } else {
-        /// Never asked for.
-        const SECOND_STAGE_ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::PML4;
+        /// There are no second-stage translations: nothing of this is ever asked for.
+        mod stage {
+            use super::*;
+
+            pub const ROOT: ObjectBlueprintX64 = ObjectBlueprintX64::PML4;
+
+            pub fn table(level: Level) -> ObjectBlueprintX86 {
+                match level {
+                    Level::Frames => ObjectBlueprintX86::PageTable,
+                    Level::Tables => ObjectBlueprintX86::PageDirectory,
+                    Level::Directories => ObjectBlueprintX64::PDPT.into(),
+                }
+            }
+
+            pub fn map_table(_: Cap, _: Level, _: Slot, _: usize) -> sel4::Result<()> {
+                Err(Error::IllegalOperation)
+            }
+
+            pub fn map_frame(_: Cap, _: Slot, _: usize, _: CapRights) -> sel4::Result<()> {
+                Err(Error::IllegalOperation)
+            }
+        }
     }
 }
 
@@ -303,9 +365,14 @@ impl Machine for Kernel {
             .map_err(refusal)
     }
 
-    fn map_table(&mut self, table: Cap, level: Level, vspace: Slot, address: u64) -> Outcome {
-        let (vspace, address, attributes) =
-            (pooled(vspace), address as usize, VmAttributes::DEFAULT);
+    fn map_table(&mut self, table: Cap, level: Level, root: Root, address: u64) -> Outcome {
+        let (address, attributes) = (address as usize, VmAttributes::DEFAULT);
+        let vspace = match root {
+            Root::VSpace(vspace) => pooled(vspace),
+            Root::SecondStage(root) => {
+                return stage::map_table(table, level, root, address).map_err(refusal);
+            }
+        };
         match level {
             Level::Frames => {
                 seen::<cap_type::PageTable>(table).page_table_map(vspace, address, attributes)
@@ -319,20 +386,23 @@ impl Machine for Kernel {
         .map_err(refusal)
     }
 
-    fn map_frame(&mut self, frame: Cap, vspace: Slot, address: u64, writable: bool) -> Outcome {
+    fn map_frame(&mut self, frame: Cap, root: Root, address: u64, writable: bool) -> Outcome {
         let rights = match writable {
             true => CapRights::read_write(),
             false => CapRights::read_only(),
         };
+        let address = address as usize;
         // Whether it is a large one is in the capability, not in the invocation.
-        seen::<cap_type::Granule>(frame)
-            .frame_map(
+        match root {
+            Root::VSpace(vspace) => seen::<cap_type::Granule>(frame).frame_map(
                 pooled(vspace),
-                address as usize,
+                address,
                 rights,
                 VmAttributes::DEFAULT,
-            )
-            .map_err(refusal)
+            ),
+            Root::SecondStage(root) => stage::map_frame(frame, root, address, rights),
+        }
+        .map_err(refusal)
     }
 
     fn unmap_frame(&mut self, frame: Cap) {

@@ -86,6 +86,8 @@ pub enum Kind {
     LargeFrame,
     /// A paging structure.
     Table(Level),
+    /// A paging structure of a second-stage translation.
+    StageTable(Level),
     /// The root of an address space.
     VSpace,
     /// The root of a second-stage translation, which is like one.
@@ -101,6 +103,25 @@ pub enum Level {
     Tables,
     /// Its entries are tables of tables; it spans 512 GiB.
     Directories,
+}
+
+/// The root of a translation, by its pool slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Root {
+    /// Of an address space.
+    VSpace(Slot),
+    /// Of a second-stage translation.
+    SecondStage(Slot),
+}
+
+impl Root {
+    /// The paging structures below it.
+    pub const fn table(self, level: Level) -> Kind {
+        match self {
+            Self::VSpace(_) => Kind::Table(level),
+            Self::SecondStage(_) => Kind::StageTable(level),
+        }
+    }
 }
 
 /// Rights of a copy.
@@ -238,9 +259,9 @@ pub trait Machine {
     /// Gives the VSpace, or the root of a second-stage translation, in a pool slot an ASID of a pool.
     fn assign_asid(&mut self, pool: Slot, vspace: Slot) -> Outcome;
     /// Maps a paging structure; [`Refusal::Missing`] when the one above is missing.
-    fn map_table(&mut self, table: Cap, level: Level, vspace: Slot, address: u64) -> Outcome;
+    fn map_table(&mut self, table: Cap, level: Level, root: Root, address: u64) -> Outcome;
     /// Maps a frame; [`Refusal::Missing`] when there is no table.
-    fn map_frame(&mut self, frame: Cap, vspace: Slot, address: u64, writable: bool) -> Outcome;
+    fn map_frame(&mut self, frame: Cap, root: Root, address: u64, writable: bool) -> Outcome;
     /// Unmaps a frame, if it is mapped.
     fn unmap_frame(&mut self, frame: Cap);
     /// Makes the capabilities of a node invocable as [`Cap::Shown`], instead of those of another one.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The manager: its tables, and the questions that all operations ask of them.
 
-use xos_protocol::manager::{Consent, Payer};
+use xos_protocol::manager::{Consent, Payer, SECOND_STAGE};
 use xos_protocol::supervisor::{BootChannel, BootMap, boot};
 use xos_protocol::{Error, IcId, Result, Subject, slots};
 
 use crate::asid::Asids;
 use crate::bond::{Bond, Kind as BondKind};
+use crate::create::NO_ASID;
 use crate::ic::{Ic, Phase};
-use crate::machine::{At, Machine, Slot};
+use crate::machine::{At, Machine, Root, Slot};
 use crate::pool::{self, Part};
 use crate::region::Region;
 use crate::registry::Registry;
@@ -231,6 +232,20 @@ impl<'a> Manager<'a> {
             pool::domain(home, boot::DOMAIN_VSPACE)
         } else {
             pool::ic(home, Part::VSpace)
+        }
+    }
+
+    /// What a region is mapped into at an address as requests say it, and the address there.
+    pub(crate) fn root_at(&self, home: u32, address: u64) -> Result<(Root, u64)> {
+        if address & SECOND_STAGE == 0 {
+            return Ok((Root::VSpace(self.vspace(home)), address));
+        }
+        match self.ics[home].stage_pool {
+            NO_ASID => Err(Error::BadAddress),
+            _ => Ok((
+                Root::SecondStage(pool::ic(home, Part::Node)),
+                address & !SECOND_STAGE,
+            )),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::arena::{bits_for, judge, pages_of};
 use crate::bond::{self, Kind as BondKind};
 use crate::ic::Phase;
 use crate::ledger::Cost;
-use crate::machine::{At, Cap, Kind, Level, Machine, Outcome, POOL, Refusal, Rights};
+use crate::machine::{At, Cap, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Root};
 use crate::pool::{self, Part};
 use crate::region::{FAN_OUT, STEPS, frame_at, radix_for};
 use crate::table::Link;
@@ -39,19 +39,16 @@ impl Manager<'_> {
         let region = self.own_region(caller, args.region)?;
         let target = self.target(caller, args.target, |c: Consent| c.share)?;
         let target = self.home(target);
+        let (root, address) = self.root_at(target, args.address)?;
         let shape = self.shape(region)?;
         let bytes = shape.frames as u64 * self.regions[region].frame_bytes();
-        if args
-            .address
-            .checked_add(bytes)
-            .is_none_or(|end| end > USER_END)
-        {
+        if address.checked_add(bytes).is_none_or(|end| end > USER_END) {
             return Err(Error::BadAddress);
         }
         let payer = self.regions[region].payer.get().ok_or(Error::Gone)?;
 
         let node_bytes = 1u64 << M::bits(Kind::Node(shape.radix));
-        let table_bits = M::bits(Kind::Table(Level::Frames));
+        let table_bits = M::bits(root.table(Level::Frames));
         let tables = (shape.tables as u64) << table_bits;
         let bits = bits_for(node_bytes.next_multiple_of(1 << table_bits) + tables);
         let cost = Cost {
@@ -81,7 +78,7 @@ impl Manager<'_> {
             .append(bond::chain::HELD, &mut self.regions[region].shares, bond);
         self.bonds
             .append(bond::chain::FACED, &mut self.ics[target].faced, bond);
-        let outcome = self.map_share(m, bond, shape, args.address, args.rights);
+        let outcome = self.map_share(m, bond, shape, (root, address), args.rights);
         m.hide();
         if outcome.is_err() {
             self.end_share(m, bond);
@@ -182,7 +179,7 @@ impl Manager<'_> {
         m: &mut M,
         share: u32,
         shape: Shape,
-        address: u64,
+        (root, address): (Root, u64),
         access: Access,
     ) -> Result<()> {
         let row = self.bonds[share];
@@ -201,7 +198,7 @@ impl Manager<'_> {
             .map_err(|r| ours(m, r))?;
         for first in (0..shape.tables).step_by(FAN_OUT as usize) {
             let count = (shape.tables - first).min(FAN_OUT);
-            let kind = Kind::Table(Level::Frames);
+            let kind = root.table(Level::Frames);
             m.retype(untyped, kind, At::whole(node), shape.frames + first, count)
                 .map_err(|r| ours(m, r))?;
         }
@@ -226,40 +223,36 @@ impl Manager<'_> {
             let cap = Cap::Shown(shape.frames + table);
             self.map_below(
                 m,
-                target,
+                (target, root),
                 Level::Frames,
                 address + table as u64 * SPAN,
-                |m, vspace, at| m.map_table(cap, Level::Frames, vspace, at),
+                |m, root, at| m.map_table(cap, Level::Frames, root, at),
             )?;
         }
         let bytes = self.regions[region].frame_bytes();
         for frame in 0..shape.frames {
             let at = address + frame as u64 * bytes;
-            let map =
-                |m: &mut M, vspace, at| m.map_frame(Cap::Shown(frame), vspace, at, access.write);
+            let map = |m: &mut M, root, at| m.map_frame(Cap::Shown(frame), root, at, access.write);
             if self.regions[region].large {
-                self.map_below(m, target, Level::Frames, at, map)?;
+                self.map_below(m, (target, root), Level::Frames, at, map)?;
             } else {
-                let vspace = self.vspace(target);
-                map(m, vspace, at)
-                    .map_err(|r| judge(m, "mapping a frame", r, Error::BadAddress))?;
+                map(m, root, at).map_err(|r| judge(m, "mapping a frame", r, Error::BadAddress))?;
             }
         }
         Ok(())
     }
 
-    /// Maps something at `level` into an IC's address space, and first what is missing above it, from
+    /// Maps something at `level` below a root of an IC's, and first what is missing above it, from
     /// the arena of that IC and at its expense.
     pub(crate) fn map_below<M: Machine>(
         &mut self,
         m: &mut M,
-        target: u32,
+        (target, root): (u32, Root),
         level: Level,
         address: u64,
-        map: impl Fn(&mut M, u32, u64) -> Outcome,
+        map: impl Fn(&mut M, Root, u64) -> Outcome,
     ) -> Result<()> {
-        let vspace = self.vspace(target);
-        match map(m, vspace, address) {
+        match map(m, root, address) {
             Err(Refusal::Missing) => {}
             other => {
                 return other.map_err(|r| judge(m, "mapping", r, Error::BadAddress));
@@ -270,15 +263,15 @@ impl Manager<'_> {
             Level::Tables => Level::Directories,
             Level::Directories => return Err(Error::BadAddress),
         };
-        self.add_table(m, target, above, address)?;
-        map(m, vspace, address).map_err(|r| judge(m, "mapping", r, Error::BadAddress))
+        self.add_table(m, (target, root), above, address)?;
+        map(m, root, address).map_err(|r| judge(m, "mapping", r, Error::BadAddress))
     }
 
-    /// Makes a paging structure for an IC's address space and maps it.
+    /// Makes a paging structure below a root of an IC's and maps it.
     fn add_table<M: Machine>(
         &mut self,
         m: &mut M,
-        target: u32,
+        (target, root): (u32, Root),
         level: Level,
         address: u64,
     ) -> Result<()> {
@@ -292,7 +285,7 @@ impl Manager<'_> {
             m,
             &mut self.memory,
             &mut ic.account,
-            Kind::Table(level),
+            root.table(level),
             At::whole(POOL),
             slot,
             1,
@@ -300,8 +293,8 @@ impl Manager<'_> {
         )?;
         // Counted before it is mapped: mapping it may take another one above it, and another slot.
         ic.tables += 1;
-        let outcome = self.map_below(m, target, level, address, |m, vspace, at| {
-            m.map_table(Cap::Pool(slot), level, vspace, at)
+        let outcome = self.map_below(m, (target, root), level, address, |m, root, at| {
+            m.map_table(Cap::Pool(slot), level, root, at)
         });
         if outcome.is_err() {
             self.delete(m, At::pool(slot));

@@ -17,9 +17,14 @@
 
 pub mod decoders;
 pub mod images;
+/// What a guest and its monitor agree on, of which a kernel made here needs some.
+#[allow(dead_code)]
+#[path = "../../factories/vm/src/interface.rs"]
+mod interface;
 
 use std::time::Duration;
 
+use xos_protocol::manager::{ObjectKind, Op};
 use xtask::conform;
 
 /// A file of a system's tree, by its name and what makes it.
@@ -348,16 +353,76 @@ pub const VTX_SUITES: &[Suite] = &[
         count_instructions: None,
     },
     Suite {
-        name: "vm",
-        boots: Boots::System("tests/guests/vm/vm.system"),
-        cases: &[include!("../guests/vm/src/cases.rs")],
-        programs: &[],
-        files: &[("etc/text", "not a kernel\n")],
+        name: "links_vm",
+        boots: Boots::System("tests/guests/links/guests.system"),
+        cases: &[include!("../guests/links/src/guests.rs")],
+        programs: &["test-links-app"],
+        files: &[],
         made: &[],
         limit: Duration::from_secs(600),
         count_instructions: None,
     },
+    Suite {
+        name: "vm",
+        boots: Boots::System("tests/guests/vm/vm.system"),
+        cases: &[include!("../guests/vm/src/cases.rs")],
+        programs: &["step-vm-monitor"],
+        files: &[("etc/text", "not a kernel\n")],
+        made: &[("etc/small", small_kernel)],
+        limit: Duration::from_secs(1200),
+        count_instructions: None,
+    },
 ];
+
+/// A kernel whose whole life is a few exits of each kind, so that each step of its monitor can be the last: by the
+/// addresses in its Multiboot header, since it is no ELF file.
+fn small_kernel() -> Vec<u8> {
+    const LOAD: u32 = 0x10_0000;
+    const CODE: u32 = LOAD + 0x20;
+    /// Where text and message are, behind the code.
+    const TEXT: u32 = LOAD + 0x100;
+    const MESSAGE: u32 = LOAD + 0x140;
+    const END: u32 = LOAD + 0x200;
+    const MAGIC: u32 = 0x1bad_b002;
+    /// The addresses are in the header.
+    const FLAGS: u32 = 1 << 16;
+    let words = [
+        MAGIC,
+        FLAGS,
+        MAGIC.wrapping_add(FLAGS).wrapping_neg(),
+        LOAD,
+        LOAD,
+        END,
+        END,
+        CODE,
+    ];
+    let mut image: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    let mut call = |number: u32, first: u32, second: u32| {
+        // mov eax, number; mov ebx, first; mov ecx, second; vmcall
+        for (opcode, value) in [(0xb8, number), (0xbb, first), (0xb9, second)] {
+            image.push(opcode);
+            image.extend(value.to_le_bytes());
+        }
+        image.extend([0x0f, 0x01, 0xc1]);
+    };
+    call(interface::CALL_WRITE, TEXT, 6);
+    call(interface::CALL_CALL, interface::MANAGER_CHANNEL, MESSAGE);
+    call(interface::CALL_RECEIVE, 0, MESSAGE);
+    // in al, 0x71; cpuid
+    image.extend([0xe4, 0x71, 0x0f, 0xa2]);
+    let mut end = Vec::from([0xb8]);
+    end.extend(interface::CALL_POWER_OFF.to_le_bytes());
+    end.extend([0xbb, 9, 0, 0, 0, 0x0f, 0x01, 0xc1]);
+    image.extend(end);
+    image.resize((TEXT - LOAD) as usize, 0);
+    image.extend(b"steps\n");
+    image.resize((MESSAGE - LOAD) as usize, 0);
+    let ask = Op::Make.label();
+    let words = [ask, ObjectKind::Endpoint as u64, interface::ENDPOINT.into()];
+    image.extend(words.into_iter().flat_map(u64::to_le_bytes));
+    image.resize((END - LOAD) as usize, 0);
+    image
+}
 
 /// A system that fails as a whole, which is what is tested.
 #[derive(Clone, Copy, Debug)]

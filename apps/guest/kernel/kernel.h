@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "interface.h"
+
 /* ---- the processor ---- */
 
 static inline void out8(uint16_t port, uint8_t value)
@@ -57,11 +59,7 @@ static inline struct leaf cpuid(uint32_t number)
     return l;
 }
 
-/* ---- hypercalls (the numbers are those of the virtual machine's interface) ---- */
-
-enum { CALL_VERSION, CALL_WRITE, CALL_READ, CALL_TIME, CALL_POWER_OFF };
-#define NO_SUCH_CALL ((uint32_t)-1)
-#define BAD_ADDRESS ((uint32_t)-2)
+/* ---- hypercalls (interface.h has the numbers of the virtual machine's interface) ---- */
 
 /* Whether there is somebody who answers them. */
 extern bool has_hypercalls;
@@ -75,6 +73,30 @@ static inline uint32_t hypercall(uint32_t number, uint32_t first, uint32_t secon
 
 /* Milliseconds by the machine's clock; it starts anew after 4 seconds. */
 uint32_t milliseconds(void);
+
+/* ---- links.c: what there is to do with others ---- */
+
+struct message { uint64_t label, words[MESSAGE_WORDS], who; };
+
+/* Calls, and gives the label of the reply: 0, or an error. The words are those of the reply then. */
+uint32_t call(uint32_t channel, uint32_t label, uint64_t words[MESSAGE_WORDS]);
+/* The same of the IC manager. */
+uint32_t ask(uint32_t operation, uint64_t first, uint64_t second, uint64_t third, uint64_t fourth);
+/* The first word of its reply. */
+extern uint64_t asked;
+/* Opens what is registered under a name, into a channel. */
+uint32_t open(const char *name, uint32_t channel);
+/* Lets others open this machine under a name. */
+uint32_t serve(const char *name);
+/* Waits for a message. */
+void receive(struct message *message);
+/* Its interrupt. */
+void link_interrupt(void);
+extern volatile uint32_t link_interrupts;
+/* The other end of a session or connection. */
+#define OTHER_END(link) ((uint64_t)1 << 63 | (uint32_t)(link))
+/* An address of this machine's, for those who share memory with it. */
+#define PLACE(address) ((uint64_t)1 << 63 | (uint32_t)(address))
 
 /* ---- console.c: the serial port ---- */
 
@@ -123,6 +145,8 @@ extern struct table gdt_register, idt_register;
 void paging_start(uint32_t memory);
 bool page_fault(uint32_t address, uint32_t error);
 void map(uint32_t address, uint32_t physical, uint32_t flags);
+/* Maps the first 4 MiB of what others share to itself. */
+void map_shared(void);
 uint32_t new_page(void);
 extern uint32_t pages_supplied;
 enum { PRESENT = 1, WRITABLE = 2, USER = 4 };
@@ -131,6 +155,10 @@ enum { PRESENT = 1, WRITABLE = 2, USER = 4 };
 
 struct command { const char *name, *help; void (*run)(const char *arguments); };
 extern const struct command probes[];
+/* links.c: what talks to others. */
+extern const struct command links[];
+/* links-probes.c: what tries to, and cannot. */
+void lonely(const char *arguments);
 
 /* ---- main.c ---- */
 

@@ -7,10 +7,14 @@ struct multiboot {
     uint32_t flags, lower, upper, boot, line, modules, module_list;
 };
 
-enum { LOADED = 0x2badb002, HAS_MEMORY = 1, HAS_LINE = 4, TICKS = 100 };
+struct module { uint32_t start, end, string, reserved; };
+
+enum { LOADED = 0x2badb002, HAS_MEMORY = 1, HAS_LINE = 4, HAS_MODULES = 8, TICKS = 100 };
 
 bool has_hypercalls;
 uint32_t memory_size;
+/* Of the first module: how many bytes, and their sum. */
+static uint32_t module_bytes, module_sum;
 
 uint32_t milliseconds(void)
 {
@@ -128,6 +132,13 @@ static void off(const char *arguments)
     power_off(number(&arguments));
 }
 
+static void module(const char *arguments)
+{
+    (void)arguments;
+    print("a module of %u bytes, whose sum is %u\n", module_bytes, module_sum);
+    power_off(module_sum);
+}
+
 static void help(const char *arguments);
 
 static const struct command commands[] = {
@@ -136,6 +147,7 @@ static const struct command commands[] = {
     { "echo", "reads a line, and says it", echo },
     { "tick", "N: sleeps for N ticks of the timer", tick },
     { "spin", "N: is busy for N ticks", spin },
+    { "module", "powers off with the sum of the module's bytes", module },
     { "off", "CODE: powers off", off },
     { "help", "this", help },
     { 0, 0, 0 },
@@ -144,8 +156,8 @@ static const struct command commands[] = {
 static void help(const char *arguments)
 {
     (void)arguments;
-    const struct command *all[] = { commands, probes };
-    for (int i = 0; i < 2; i++)
+    const struct command *all[] = { commands, probes, links };
+    for (int i = 0; i < 3; i++)
         for (const struct command *c = all[i]; c->name; c++)
             print("%s %s\n", c->name, c->help);
 }
@@ -156,8 +168,8 @@ static void run(const char *line)
         line++;
     if (!*line)
         return;
-    const struct command *all[] = { commands, probes };
-    for (int i = 0; i < 2; i++) {
+    const struct command *all[] = { commands, probes, links };
+    for (int i = 0; i < 3; i++) {
         for (const struct command *c = all[i]; c->name; c++) {
             const char *rest = line;
             if (!starts(line, c->name))
@@ -203,6 +215,12 @@ void kernel_main(uint32_t magic, const struct multiboot *information)
     if (information->flags & HAS_LINE)
         for (size_t i = 0; i + 1 < sizeof line && ((const char *)information->line)[i]; i++)
             line[i] = ((const char *)information->line)[i];
+    if (information->flags & HAS_MODULES && information->modules) {
+        const struct module *first = (const struct module *)information->module_list;
+        module_bytes = first->end - first->start;
+        for (uint32_t i = 0; i < module_bytes; i++)
+            module_sum += ((const uint8_t *)first->start)[i];
+    }
     struct leaf name = cpuid(0x40000000);
     has_hypercalls = name.ebx == 0x6f534f78;    /* "xOSo...", the hypervisor's name */
 

@@ -41,6 +41,12 @@ bool page_fault(uint32_t address, uint32_t error)
     return true;
 }
 
+void map_shared(void)
+{
+    directory[SHARED >> 22] = SHARED | LARGE | PRESENT | WRITABLE;
+    write_cr3(read_cr3());
+}
+
 void paging_start(uint32_t memory)
 {
     next = (uint32_t)kernel_end;

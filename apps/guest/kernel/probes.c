@@ -87,7 +87,7 @@ static void calls(const char *arguments)
     print("version %u, written %u\n", hypercall(CALL_VERSION, 0, 0),
           hypercall(CALL_WRITE, (uint32_t)text, sizeof text - 1));
     uint32_t refused = 0, tried = 0;
-    static const uint32_t numbers[] = { 5, 6, 100, 0x7fffffff, 0x80000000, NO_SUCH_CALL };
+    static const uint32_t numbers[] = { CALL_SIGNALS + 1, 12, 100, 0x7fffffff, 0x80000000, NO_SUCH_CALL };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++, tried++)
         refused += hypercall(numbers[i], 0, 0) == NO_SUCH_CALL;
     /* Addresses outside of memory, at its end, and lengths that wrap around. */
@@ -102,6 +102,14 @@ static void calls(const char *arguments)
 }
 
 /* ---- ports, registers, CPUID ---- */
+
+static uint32_t seed = 12345;
+static uint32_t random(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    return seed ^= seed << 5;
+}
 
 /* Ports whose writing ends the machine or is the console. */
 static bool is_spared(uint32_t port)
@@ -159,15 +167,22 @@ static void msrs(const char *arguments)
 static void leaves(const char *arguments)
 {
     (void)arguments;
-    static const uint32_t starts[] = { 0, 0x40000000, 0x80000000, 0xfffffff0 };
+    static const uint32_t starts[] = { 0, 0x20000000, 0x40000000, 0x7fffff00, 0x80000000, 0xc0000000, 0xffffff00 };
     print("leaves:");
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-        for (uint32_t leaf = starts[i]; leaf - starts[i] < 0x10; leaf++) {
+        for (uint32_t leaf = starts[i]; leaf - starts[i] < 0x100; leaf++) {
             struct leaf l = cpuid(leaf);
             if (l.eax | l.ebx | l.ecx | l.edx)
                 print(" %x", leaf);
         }
-    print("\n");
+    /* And a thousand that are any. */
+    uint32_t told = 0;
+    for (int i = 0; i < 1000; i++) {
+        uint32_t leaf = random() | 0x00010000;
+        struct leaf l = cpuid(leaf);
+        told += (l.eax | l.ebx | l.ecx | l.edx) != 0;
+    }
+    print("; %u of others\n", told);
 }
 
 static uint32_t wanted;
@@ -178,8 +193,8 @@ static void set_dr(uint32_t value)
     __asm__ volatile("mov %0, %%dr0; mov %0, %%dr3; mov %0, %%dr6; mov %0, %%dr7" :: "r"(value));
 }
 
-/* Every bit of the control registers but the one without which there is no protected mode, and the one
-   without which there is no paging, which `unpaged` is about. */
+/* Every bit of the control registers but the one without which there is no protected mode, which is an end of
+   the machine, and the one without which there is no paging, which `unpaged` is about. */
 static void control(const char *arguments)
 {
     (void)arguments;
@@ -191,12 +206,15 @@ static void control(const char *arguments)
         write_cr0(cr0);
     }
     for (uint32_t bit = 0; bit < 32; bit++) {
-        /* Our table has pages of 4 MiB, and no entries of 64 bits. */
-        if (bit == 4 || bit == 5)
-            continue;
+        /* Our table has pages of 4 MiB, and no entries of 64 bits: with paging off nobody uses it. */
+        bool of_paging = bit == 4 || bit == 5;
+        if (of_paging)
+            write_cr0(cr0 & 0x7fffffff);
         wanted = cr4 ^ 1u << bit;
         refused4 += guarded(set_cr4, wanted) != 0;
         write_cr4(cr4);
+        if (of_paging)
+            write_cr0(cr0);
     }
     uint32_t back = read_cr0() == cr0 && read_cr4() == cr4;
     for (uint32_t bit = 0; bit < 32; bit++)
@@ -208,13 +226,8 @@ static void control(const char *arguments)
 
 /* ---- descriptor tables, interrupts, code ---- */
 
-static uint32_t seed = 12345;
-static uint32_t random(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    return seed ^= seed << 5;
-}
+static void load_local_table(uint32_t selector) { __asm__ volatile("lldt %w0" :: "r"(selector)); }
+static void load_task(uint32_t selector) { __asm__ volatile("ltr %w0" :: "r"(selector)); }
 
 /* Selectors of descriptors that are anything, and of none. */
 static void tables(const char *arguments)
@@ -232,7 +245,18 @@ static void tables(const char *arguments)
             refused++;
         else
             loaded++;
+        /* A local table, and a task, of either. */
+        uint32_t selector = round & 1 ? 3 << 3 : random() & 0xffff;
+        if (guarded(load_local_table, selector))
+            refused++;
+        else
+            loaded++;
+        if (guarded(load_task, selector))
+            refused++;
+        else
+            loaded++;
     }
+    load_local_table(0);
     gdt[3] = 0;
     load_segment(DATA);
     /* A table that ends in the middle of a descriptor, or lies nowhere. */
@@ -315,6 +339,16 @@ static void die(const char *arguments)
         interrupts_on();
         for (;;)
             ;
+    } else if (starts(arguments, "task")) {
+        /* To another task, by a far jump. */
+        static uint32_t tasks[2][26];
+        static const uint32_t far[2] = { 0, 5 << 3 };
+        for (int i = 0; i < 2; i++) {
+            uint32_t at = (uint32_t)tasks[i];
+            gdt[4 + i] = (uint64_t)(at >> 24) << 56 | (uint64_t)0x89 << 40 | (uint64_t)(at & 0xffffff) << 16 | 103;
+        }
+        load_task(4 << 3);
+        __asm__ volatile("ljmp *%0" :: "m"(far));
     } else if (starts(arguments, "reset")) {
         out8(0x64, 0xfe);
     } else if (starts(arguments, "real")) {
@@ -346,7 +380,7 @@ static void die(const char *arguments)
         }
         print("200 pieces of anything did nothing\n");
     } else {
-        print("die triple | halt | spin | storm | reset | real | at ADDRESS | call | acpi | bad table | random SEED\n");
+        print("die triple | halt | spin | storm | task | reset | real | at ADDRESS | call | acpi | bad table | random SEED\n");
         interrupts_on();
         return;
     }

@@ -37,9 +37,9 @@ void descriptors_start(void)
 
 void interrupts_start(uint32_t rate)
 {
-    /* Vectors from IRQ on; the timer, the second controller and the serial port are let through. */
+    /* Vectors from IRQ on; the timer, the second controller, the serial port and messages are let through. */
     static const uint8_t steps[][2] = {
-        { PIC1, 0x11 }, { PIC1 + 1, IRQ }, { PIC1 + 1, 4 }, { PIC1 + 1, 1 }, { PIC1 + 1, 0xea },
+        { PIC1, 0x11 }, { PIC1 + 1, IRQ }, { PIC1 + 1, 4 }, { PIC1 + 1, 1 }, { PIC1 + 1, 0xca },
         { PIC2, 0x11 }, { PIC2 + 1, IRQ + 8 }, { PIC2 + 1, 2 }, { PIC2 + 1, 1 }, { PIC2 + 1, 0xff },
     };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
@@ -65,6 +65,8 @@ void trap(struct frame *frame)
             ticks++;
         else if (vector == IRQ + 4)
             console_interrupt();
+        else if (vector == IRQ + LINK_INTERRUPT)
+            link_interrupt();
         else
             strays++;
         if (vector >= IRQ + 8)

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use xos_container_line::{Outcome, Session};
 use xos_image::console::Frame;
+use xos_protocol::console::NO_INPUT;
 use xos_protocol::manager::{Edge, EdgeKind, Free, IcInfo, ServiceInfo, ServiceKind};
 use xos_protocol::{Error, ExitStatus, IcId};
 use xos_view::table::{Align, Table, thousands};
@@ -54,6 +55,10 @@ impl Failure {
         move |error| Self::System { what, error }
     }
 }
+
+/// The factory of what reads the console without being asked to: a virtual machine has a serial port, whether
+/// or not there is somebody who reads from it.
+const MACHINES: &str = "vm";
 
 /// A program in the background.
 struct Background<J> {
@@ -305,7 +310,10 @@ impl<S: System> Shell<S> {
             .map_err(Failure::of("list who has to do with whom"))
     }
 
-    fn run(&mut self, start: Start, background: bool) -> Result<Outcome, Failure> {
+    fn run(&mut self, mut start: Start, background: bool) -> Result<Outcome, Failure> {
+        if background && start.factory == MACHINES {
+            start.environment.push(NO_INPUT.into());
+        }
         let (id, job) = match self.system.start(&start) {
             Ok(started) => started,
             Err(error) => return Err(Failure::Start { start, error }),

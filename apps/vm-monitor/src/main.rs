@@ -8,12 +8,14 @@
 //! It must never hold a right that its guest may not have: what a guest that took it over could do is what
 //! any program can do to which the same was granted.
 //!
-//! One thread runs the guest. Another one waits for input, where the first must not.
+//! One thread runs the guest. Others wait, where the first must not: for input, and, once the guest wants any, for
+//! messages to it.
 #![no_std]
 #![no_main]
 
 sel4::sel4_cfg_if! {
     if #[sel4_cfg(VTX)] {
+        mod links;
         mod world;
         use world::main;
     } else {

@@ -10,6 +10,7 @@ use heapless::{Deque, Vec};
 use sel4::cap::{Notification, VCpu};
 use vm_factory::devices::Board;
 use vm_factory::kernel::VirtualProcessor;
+use vm_factory::links::Link;
 use vm_factory::loaders::{Image, load};
 use vm_factory::machine::{End, World};
 use vm_factory::memory::Memory;
@@ -20,9 +21,11 @@ use vm_factory::start::{KERNEL, MODULE, Start};
 use vm_factory::clock::Clock;
 use xos::client::Console;
 use xos::protocol::manager::Consent;
-use xos::protocol::slots::{NODE_BITS, leaf};
+use xos::protocol::slots::leaf;
 use xos::sync::{Mutex, mutex};
 use xos::{Session, eprintln, thread, timer};
+
+use crate::links::Links;
 
 /// What a guest may run without an exit, in units of the preemption timer: less than a tick of its own timer
 /// takes on any processor.
@@ -45,7 +48,7 @@ struct Around {
     begun: u64,
     console: Session,
     line: Vec<u8, LINE>,
-    wakes: Notification,
+    links: Links,
 }
 
 fn driver() -> u64 {
@@ -96,10 +99,17 @@ impl World for Around {
         let leaf = __cpuid_count(leaf, 0);
         [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
     }
+
+    fn link(&mut self, link: Link<'_>) -> u32 {
+        // Whoever is talked to may print as well, and afterwards.
+        self.flush();
+        self.links.link(link)
+    }
 }
 
 impl Surroundings for Around {
     fn feed(&mut self, board: &mut Board) {
+        self.links.feed(board);
         if !TYPED.load(Ordering::Acquire) {
             return;
         }
@@ -113,7 +123,9 @@ impl Surroundings for Around {
         TYPED.store(!input.is_empty(), Ordering::Release);
     }
 
-    fn signalled(&mut self, _bits: u64) {}
+    fn signalled(&mut self, bits: u64) {
+        self.links.signalled(bits);
+    }
 
     fn sleep(&mut self, until: Option<u64>) {
         self.flush();
@@ -121,9 +133,12 @@ impl Surroundings for Around {
             Some(until) => {
                 let time = Duration::from_nanos(until.saturating_sub(self.now())).min(NAP);
                 let _ = timer::sleep(time);
+                let (_, bits) = self.links.wakes().poll();
+                self.links.signalled(bits);
             }
             None => {
-                self.wakes.wait();
+                let ((), bits) = self.links.wakes().wait();
+                self.links.signalled(bits);
             }
         }
     }
@@ -218,17 +233,19 @@ fn run(start: &Start) -> Result<End, heapless::String<96>> {
     let mut monitor =
         Monitor::new(processor, &loaded, board, TURN).map_err(|_| told(&"no virtual processor"))?;
 
-    let wakes = xos::sync::notification().map_err(|why| told(&why))?;
-    let slot = (wakes.bits() >> NODE_BITS) as u32;
-    xos::manager().bind(slot).map_err(|why| told(&why))?;
-    core::mem::forget(thread::spawn(move || wait_for_input(wakes)).map_err(|why| told(&why))?);
+    let links = Links::new().map_err(|why| told(&why))?;
+    let wakes = links.wakes();
+    if start.input {
+        let waits = thread::spawn(move || wait_for_input(wakes));
+        core::mem::forget(waits.map_err(|why| told(&why))?);
+    }
     let console = Session::open("console", Consent::default()).map_err(|why| told(&why))?;
     let mut around = Around {
         clock: Clock::default(),
         begun: 0,
         console,
         line: Vec::new(),
-        wakes,
+        links,
     };
     around.begun = around.time();
     let end = monitor.run(&mut memory, &mut around);

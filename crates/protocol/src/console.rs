@@ -36,6 +36,9 @@ pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 16;
 /// and a newline, all in one message.
 pub const LOG: &str = "\x1exos:log ";
 
+/// In the environment of a virtual machine: what is typed is not for it.
+pub const NO_INPUT: &str = "input=none";
+
 /// The interrupt character, Ctrl-C.
 pub const INTERRUPT: u8 = 3;
 

@@ -557,6 +557,10 @@ impl RegionCreate {
     }
 }
 
+/// Bit of [`Share::address`]: what is below it is an address in a second-stage translation. Who says where
+/// it wants a region says this, too; who shares it need not know.
+pub const SECOND_STAGE: u64 = 1 << 63;
+
 /// Arguments of [`Op::Share`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Share {
@@ -566,6 +570,7 @@ pub struct Share {
     /// opened its session with [`Consent::share`].
     pub target: Subject,
     /// Where: 2 MiB-aligned, since the mapping has page tables of its own (so that taking it back disturbs nothing else).
+    /// With [`SECOND_STAGE`]: not in the target's address space, but in its second-stage translation.
     pub address: u64,
     /// What the target may do there.
     pub rights: Rights,
@@ -588,7 +593,8 @@ impl Share {
         if words[3] != rights.bits() || !rights.read {
             return Err(Error::Malformed);
         }
-        if !words[2].is_multiple_of(1 << 21) || words[2] == 0 || words[2] >= USER_END {
+        let address = words[2] & !SECOND_STAGE;
+        if !address.is_multiple_of(1 << 21) || address == 0 || address >= USER_END {
             return Err(Error::BadAddress);
         }
         Ok(Self {

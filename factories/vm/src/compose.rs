@@ -18,7 +18,6 @@ sel4::sel4_cfg_if! {
         };
         use xos_protocol::Error;
         use xos_protocol::slots::cptr;
-        use xos_protocol::start::DEFAULT_CSPACE_RADIX;
         use xos_server::Space;
 
         use crate::plan::{At, Object};
@@ -144,13 +143,10 @@ sel4::sel4_cfg_if! {
                         self.cap::<cap_type::VCpu>(processor).vcpu_set_tcb(tcb)?;
                         tcb.tcb_set_ept_root(self.cap(At::Part(root)))
                     }
-                    Step::Give { processor, slot } => SPACE
+                    Step::Give { processor, slot, radix } => SPACE
                         .node(self.parts)
                         .cspace()
-                        .absolute_cptr_from_bits_with_depth(
-                            slot.into(),
-                            DEFAULT_CSPACE_RADIX.into(),
-                        )
+                        .absolute_cptr_from_bits_with_depth(slot.into(), radix.into())
                         .copy(&self.slot(processor), CapRights::all()),
                 }
             }

@@ -14,6 +14,7 @@ use process_factory::kernel::{self, Kernel};
 use process_factory::regions::{Regions, Tools};
 use sel4::Fault;
 use xos_client::{Manager, Port};
+use xos_protocol::console::NO_INPUT;
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
@@ -26,15 +27,13 @@ use xos_server::factory::{Factory, Fate, Maker, Member, State};
 use xos_server::{Deferred, Outcome, Reply, Request};
 use xos_vcpu::identity_table;
 
+use crate::interface::OWN_CHANNELS_END;
 use crate::loaders::LEAST_MEMORY;
 use crate::plan::{self, At, LARGE, OBJECT_BITS, OVERHEAD, Parts, Step, pieces, steps};
 use crate::start::{ASK_TOLD, KERNEL, MODULE, Start, TOLD};
 
 /// Machines at a time.
 pub const MAX_MACHINES: usize = 64;
-/// ICs and sessions that it pays for: the thread that waits for input, and sessions on console, timer,
-/// thread factory.
-const MONITORS_UNITS: u16 = 8;
 /// The variable of the environment that names a file with a module, or an initial RAM disk.
 const MODULE_VARIABLE: &str = "initrd=";
 /// The first root slot for machines' nodes: behind their parts nodes.
@@ -55,6 +54,11 @@ pub struct Kind {
     pub memory: u64,
     /// Bytes of the guest's memory at least.
     pub least: u64,
+    /// ICs, sessions and what else of the IC manager's tables one may pay for at least: what its monitor needs, and
+    /// what is left for its guest.
+    pub units: u16,
+    /// Radix of its CSpace.
+    pub cspace_radix: u8,
     /// Whether a client can tell a monitor something before it is started, by an invocation of [`TOLD`] words.
     pub tells: bool,
     /// Says no to a specification that means nothing for this kind.
@@ -78,6 +82,10 @@ pub const MACHINE: Kind = Kind {
     folder: "boot",
     memory: (16 << 20) + OVERHEAD,
     least: LEAST_MEMORY,
+    // Two threads of the monitor's, its sessions on console, timer and thread factory, locks; and as many for the
+    // guest.
+    units: 24,
+    cspace_radix: OWN_CHANNELS_END.ilog2() as u8,
     tells: false,
     check: |_| Ok(()),
 };
@@ -241,6 +249,7 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
             kernel: self.regions.bytes(kernel),
             module: module.map_or(0, |module| self.regions.bytes(module)),
             stack: spec.stack.into(),
+            input: !strings(spec.environment).any(|variable| variable == NO_INPUT),
         };
         let mut program = self.programs.create(
             maker,
@@ -250,7 +259,8 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
                 environment: &start.environment(),
                 channels: spec.channels,
                 memory: cost,
-                ics: MONITORS_UNITS.max(spec.ics),
+                ics: self.kind.units.max(spec.ics),
+                cspace_radix: self.kind.cspace_radix,
                 ..Spec::default()
             },
         )?;
@@ -284,6 +294,7 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
         let mut parts = Parts {
             root: first,
             objects: first + 1,
+            cspace_radix: self.kind.cspace_radix,
             ..Parts::default()
         };
         self.grow(id, parts.objects, 1 << (OBJECT_BITS - 12))?;

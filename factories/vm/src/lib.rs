@@ -17,6 +17,8 @@
 //! | [`devices`] | what is at the ports |
 //! | [`processor`] | what the guest may know of its processor |
 //! | [`hypercall`] | what it may ask for |
+//! | [`interface`] | by which numbers |
+//! | [`links`] | what it has to do with others |
 //! | [`memory`] | its memory, with bounds |
 //! | [`loaders`] | kernels: Multiboot and Linux |
 //! | [`monitor`] | enters the guest and sleeps when it does |
@@ -39,11 +41,13 @@ pub mod devices;
 pub mod domain;
 pub mod factory;
 pub mod hypercall;
+pub mod interface;
 sel4::sel4_cfg_if! {
     if #[sel4_cfg(VTX)] {
         pub mod kernel;
     }
 }
+pub mod links;
 pub mod loaders;
 pub mod machine;
 pub mod memory;

@@ -14,6 +14,8 @@ use xos_vcpu::{ControlRegisters, Effect as Control, Vmcs, field, guest, primary}
 
 use crate::devices::{Board, Effect};
 use crate::hypercall;
+use crate::interface::{NO_CHANNEL, SHARED, SHARED_END};
+use crate::links::Link;
 use crate::memory::{Memory, Outside};
 use crate::processor::{self, Leaf, Msr};
 
@@ -172,6 +174,11 @@ pub trait World {
 
     /// `CPUID` of the machine that it runs on.
     fn cpuid(&mut self, leaf: u32) -> Leaf;
+
+    /// Does what the guest wants of others: the answer. Nobody is there unless somebody says so.
+    fn link(&mut self, _link: Link<'_>) -> u32 {
+        NO_CHANNEL
+    }
 }
 
 /// Exceptions.
@@ -336,6 +343,13 @@ impl Machine {
             reason::RDPMC => self.protection_fault(),
             reason::VMCLEAR..=reason::VMXON | reason::XSETBV => self.invalid_opcode(),
             reason::TRIPLE_FAULT => return Ok(Next::End(End::TripleFault(exit.ip))),
+            // Where others share memory, what is not there is the guest's to deal with: it may have been there
+            // a moment ago.
+            reason::EPT_VIOLATION
+                if (SHARED.into()..SHARED_END.into()).contains(&exit.physical) =>
+            {
+                self.protection_fault();
+            }
             reason::EPT_VIOLATION => {
                 return Ok(Next::End(End::NoMemory {
                     address: exit.physical,

@@ -104,8 +104,8 @@ pub enum Step {
     WriteIdentity { at: At },
     /// Has the IC's execution run the processor, with that second stage (two kernel entries).
     Bind { processor: At, root: u32 },
-    /// Puts the processor into a root slot of the monitor's CSpace.
-    Give { processor: At, slot: u32 },
+    /// Puts the processor into a root slot of the monitor's CSpace, of that radix.
+    Give { processor: At, slot: u32, radix: u8 },
 }
 
 /// Where a machine's untyped memory and its second stage's root lie in the parts node.
@@ -115,6 +115,8 @@ pub struct Parts {
     pub root: u32,
     /// Untyped memory of `1 << OBJECT_BITS` bytes.
     pub objects: u32,
+    /// Radix of the CSpace.
+    pub cspace_radix: u8,
     /// Untyped memory for the guest: where, and how many large pages.
     pub memory: Vec<(u32, u32), MAX_PIECES>,
 }
@@ -201,6 +203,7 @@ pub fn steps(parts: &Parts) -> impl Iterator<Item = Step> + '_ {
         Step::Give {
             processor: other(0),
             slot: PROCESSOR_SLOT,
+            radix: parts.cspace_radix,
         },
     ];
     let mut before = 0;
@@ -252,6 +255,7 @@ mod tests {
         Parts {
             root: 10,
             objects: 11,
+            cspace_radix: 5,
             memory,
         }
     }
@@ -327,10 +331,14 @@ mod tests {
                     assert_eq!((made[&processor], root), (Object::Processor, parts.root));
                     bound = true;
                 }
-                Step::Give { processor, slot } => {
+                Step::Give {
+                    processor,
+                    slot,
+                    radix,
+                } => {
                     assert_eq!(
-                        (made[&processor], slot),
-                        (Object::Processor, PROCESSOR_SLOT)
+                        (made[&processor], slot, radix),
+                        (Object::Processor, PROCESSOR_SLOT, parts.cspace_radix)
                     );
                     given = true;
                 }

@@ -18,7 +18,7 @@ pub const ASK_TOLD: u64 = 0x260;
 /// The environment variable with the numbers of [`Start`].
 pub const VARIABLE: &str = "XOS_VM";
 
-/// Sizes, in bytes.
+/// What a monitor is told: sizes, in bytes, and how it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Start {
     /// The guest's memory.
@@ -29,21 +29,28 @@ pub struct Start {
     pub module: u64,
     /// What was asked for as stack; 0 when nothing was.
     pub stack: u64,
+    /// Whether what is typed at the console is for the guest.
+    pub input: bool,
 }
 
 impl Start {
     /// The environment that says this: ended by a NUL byte.
     #[must_use]
-    pub fn environment(&self) -> heapless::String<96> {
+    pub fn environment(&self) -> heapless::String<104> {
         let mut text = heapless::String::new();
         let Self {
             memory,
             kernel,
             module,
             stack,
+            input,
         } = self;
-        // Four numbers of at most 20 digits.
-        let _ = write!(text, "{VARIABLE}={memory} {kernel} {module} {stack}\0");
+        let input = u8::from(*input);
+        // Four numbers of at most 20 digits, and a bit.
+        let _ = write!(
+            text,
+            "{VARIABLE}={memory} {kernel} {module} {stack} {input}\0"
+        );
         text
     }
 
@@ -57,6 +64,11 @@ impl Start {
             kernel: next()?,
             module: next()?,
             stack: next()?,
+            input: match next()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
         };
         numbers.next().is_none().then_some(start)
     }
@@ -69,8 +81,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_read(memory: u64, kernel: u64, module: u64, stack: u64) {
-            let start = Start { memory, kernel, module, stack };
+        fn what_is_told_is_read(memory: u64, kernel: u64, module: u64, stack: u64, input: bool) {
+            let start = Start { memory, kernel, module, stack, input };
             let text = start.environment();
             let value = text.strip_prefix("XOS_VM=").unwrap().strip_suffix('\0').unwrap();
             prop_assert_eq!(Start::read(value), Some(start));

@@ -8,7 +8,11 @@ use proptest::prelude::*;
 use xos_vcpu::{ControlRegisters, Vmcs, cr0, field, guest, primary};
 
 use crate::devices::Board;
-use crate::hypercall::{BAD_ADDRESS, MOST, NO_SUCH_CALL};
+use crate::interface::{
+    BAD_ADDRESS, CALL_CALL, CALL_RECEIVE, CALL_REPLY, CALL_SEND, CALL_SIGNAL, CALL_SIGNALS,
+    MESSAGE_BYTES, MOST, NO_CHANNEL, NO_SUCH_CALL, SHARED, SHARED_END,
+};
+use crate::links::{Link, Message};
 use crate::machine::{End, Exit, Machine, Next, Registers, World, reason};
 use crate::memory::Memory;
 use crate::processor::Leaf;
@@ -40,6 +44,8 @@ impl Vmcs for Fields {
 struct Around {
     output: Vec<u8>,
     now: u64,
+    /// What was wanted of others, by the channel.
+    links: Vec<Option<u32>>,
 }
 
 impl World for Around {
@@ -53,6 +59,19 @@ impl World for Around {
 
     fn cpuid(&mut self, leaf: u32) -> Leaf {
         [leaf; 4]
+    }
+
+    fn link(&mut self, link: Link<'_>) -> u32 {
+        let channel = match link {
+            Link::Call(channel, message) => {
+                *message = Message::reply(Ok(message.words.map(|word| word + 1)));
+                Some(channel)
+            }
+            Link::Send(channel, _) | Link::Signal(channel) => Some(channel),
+            _ => None,
+        };
+        self.links.push(channel);
+        7
     }
 }
 
@@ -401,7 +420,7 @@ fn hypercalls_with_bad_arguments_are_told_so_and_do_nothing() {
             assert!(test.around.output.is_empty());
         }
     }
-    for number in [5, 0xffff, u32::MAX] {
+    for number in [CALL_SIGNALS + 1, 0xffff, u32::MAX] {
         let mut test = Test::new();
         test.hypercall(number, 0, 0);
         assert_eq!(test.machine.registers().eax, NO_SUCH_CALL);
@@ -409,6 +428,70 @@ fn hypercalls_with_bad_arguments_are_told_so_and_do_nothing() {
     let mut test = Test::new();
     test.hypercall(1, 0, u32::MAX);
     assert_eq!(test.machine.registers().eax, MOST, "a call is short");
+}
+
+#[test]
+fn a_message_is_answered_where_it_was() {
+    let mut test = Test::new();
+    let message = Message {
+        label: 9,
+        words: [1, 2, 3, 4],
+        who: 0,
+    };
+    test.memory[0x100..0x100 + MESSAGE_BYTES as usize].copy_from_slice(&message.bytes());
+    test.hypercall(CALL_CALL, 40, 0x100);
+    assert_eq!(test.machine.registers().eax, 7);
+    assert_eq!(test.around.links, [Some(40)]);
+    let reply = test.memory[0x100..].first_chunk().unwrap();
+    assert_eq!(Message::read(reply), Message::reply(Ok([2, 3, 4, 5])));
+}
+
+#[test]
+fn messages_with_bad_arguments_are_told_so_and_reach_nobody() {
+    let end = SIZE as u32;
+    let mut test = Test::new();
+    for address in [end, end - 1, end - MESSAGE_BYTES + 1, SHARED, u32::MAX] {
+        for (call, channel) in [
+            (CALL_CALL, 40),
+            (CALL_CALL, 2),
+            (CALL_SEND, 40),
+            (CALL_RECEIVE, 0),
+            (CALL_REPLY, 0),
+        ] {
+            test.hypercall(call, channel, address);
+            assert_eq!(test.machine.registers().eax, BAD_ADDRESS);
+        }
+    }
+    for channel in [0, 1, 3, 7, 12, 32, 64, u32::MAX] {
+        for call in [CALL_CALL, CALL_SEND, CALL_SIGNAL] {
+            test.hypercall(call, channel, 0);
+            assert_eq!(test.machine.registers().eax, NO_CHANNEL);
+        }
+    }
+    for (call, channel) in [
+        (CALL_SEND, 2),
+        (CALL_SIGNAL, 2),
+        (CALL_RECEIVE, 1),
+        (CALL_REPLY, 9),
+    ] {
+        test.hypercall(call, channel, 0);
+        assert_eq!(test.machine.registers().eax, NO_CHANNEL);
+    }
+    assert!(test.around.links.is_empty());
+}
+
+#[test]
+fn memory_that_others_do_not_share_any_more_is_a_protection_fault() {
+    for physical in [SHARED, SHARED_END - 1] {
+        let mut test = Test::new();
+        let next = test.exit(Exit {
+            physical: physical.into(),
+            ..at(reason::EPT_VIOLATION)
+        });
+        assert_eq!(next, Next::Enter);
+        let entry = test.machine.entry(0);
+        assert_eq!((entry.ip, entry.interruption), (0x1000, PROTECTION));
+    }
 }
 
 fn any_exit() -> impl Strategy<Value = Exit> {

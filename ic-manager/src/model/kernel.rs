@@ -51,6 +51,8 @@ pub enum Cap {
     Table {
         base: Base,
         level: Level,
+        /// Whether it is one of a second-stage translation.
+        stage: bool,
         mapped: Option<(u16, u64)>,
     },
     VSpace {
@@ -415,6 +417,7 @@ impl Kernel {
                 base,
                 level,
                 mapped: Some((asid, address)),
+                ..
             } if last => {
                 self.unmap_table(asid, address, base, level);
             }
@@ -470,7 +473,11 @@ impl Kernel {
             Kind::Execution => 11,
             Kind::Endpoint => 4,
             Kind::Notification => 5,
-            Kind::Frame | Kind::Table(_) | Kind::VSpace | Kind::SecondStage => 12,
+            Kind::Frame
+            | Kind::Table(_)
+            | Kind::StageTable(_)
+            | Kind::VSpace
+            | Kind::SecondStage => 12,
             Kind::LargeFrame => 21,
         }
     }
@@ -594,10 +601,11 @@ impl Kernel {
                 },
                 Some(Object::Frame),
             ),
-            Kind::Table(level) => (
+            Kind::Table(level) | Kind::StageTable(level) => (
                 Cap::Table {
                     base,
                     level,
+                    stage: matches!(kind, Kind::StageTable(_)),
                     mapped: None,
                 },
                 Some(Object::Paging(HashMap::new())),

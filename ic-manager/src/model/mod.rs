@@ -21,7 +21,8 @@ use xos_protocol::{Badge, Error, Name, Who, wire};
 use crate::bond::Bond;
 use crate::ic::Ic;
 use crate::machine::{
-    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Slot, Step,
+    At, Cap, Execution, Kept, Kind, Level, Machine, Outcome, POOL, Refusal, Rights, Root, Slot,
+    Step,
 };
 use crate::region::Region;
 use crate::table::Record;
@@ -268,6 +269,12 @@ impl Model {
     }
 }
 
+fn slot_of(root: Root) -> Slot {
+    match root {
+        Root::VSpace(slot) | Root::SecondStage(slot) => slot,
+    }
+}
+
 fn bits(rights: Rights) -> u8 {
     match rights {
         Rights::All => READ | WRITE | GRANT,
@@ -431,22 +438,25 @@ impl Machine for Model {
         Ok(())
     }
 
-    fn map_table(&mut self, table: Cap, level: Level, vspace: Slot, address: u64) -> Outcome {
+    fn map_table(&mut self, table: Cap, level: Level, root: Root, address: u64) -> Outcome {
         self.step()?;
         let slot = self.seen(table)?;
-        let Some(KernelCap::Table { level: real, .. }) = self.kernel.cap(slot) else {
+        let Some(KernelCap::Table {
+            level: real, stage, ..
+        }) = self.kernel.cap(slot)
+        else {
             return Err(Refusal::Other(2));
         };
-        assert_eq!(real, level);
-        let vspace = self.pool(vspace).ok_or(Refusal::Other(2))?;
-        self.kernel.map_table(slot, vspace, address)
+        assert_eq!((real, stage), (level, matches!(root, Root::SecondStage(_))));
+        let root = self.pool(slot_of(root)).ok_or(Refusal::Other(2))?;
+        self.kernel.map_table(slot, root, address)
     }
 
-    fn map_frame(&mut self, frame: Cap, vspace: Slot, address: u64, _writable: bool) -> Outcome {
+    fn map_frame(&mut self, frame: Cap, root: Root, address: u64, _writable: bool) -> Outcome {
         self.step()?;
         let slot = self.seen(frame)?;
-        let vspace = self.pool(vspace).ok_or(Refusal::Other(2))?;
-        self.kernel.map_frame(slot, vspace, address)
+        let root = self.pool(slot_of(root)).ok_or(Refusal::Other(2))?;
+        self.kernel.map_frame(slot, root, address)
     }
 
     fn unmap_frame(&mut self, frame: Cap) {

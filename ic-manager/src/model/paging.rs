@@ -91,6 +91,7 @@ impl Kernel {
         let Some(Cap::Table {
             base,
             level,
+            stage,
             mapped: None,
         }) = self.cap(table)
         else {
@@ -101,6 +102,7 @@ impl Kernel {
         self.cte_mut(id).cap = Cap::Table {
             base,
             level,
+            stage,
             mapped: Some((asid, address)),
         };
         Ok(())

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Regions: making, sharing, taking back.
 
-use xos_protocol::manager::{Consent, Create, Op, Open, PAGE, Payer, RegionCreate, Rights, Share};
+use xos_protocol::manager::{
+    Consent, Create, Op, Open, PAGE, Payer, RegionCreate, Rights, SECOND_STAGE, Share,
+};
 use xos_protocol::{Error, IcId, Name, RegionId, Subject, slots};
 
 use super::{BASIC, paid_by};
@@ -39,7 +41,12 @@ impl World {
 
     /// Addresses that an IC reaches.
     fn mapped(&self, id: IcId) -> Vec<u64> {
-        let Some(Cap::VSpace { base, .. }) = self.m.pool(pool::ic(id.index(), Part::VSpace)) else {
+        self.mapped_below(id, Part::VSpace)
+    }
+
+    /// Addresses that are reached from one of its roots.
+    fn mapped_below(&self, id: IcId, root: Part) -> Vec<u64> {
+        let Some(Cap::VSpace { base, .. }) = self.m.pool(pool::ic(id.index(), root)) else {
             panic!("no address space")
         };
         self.m
@@ -97,6 +104,66 @@ fn a_region_is_taken_back_from_one_and_stays_with_the_other() {
         assert_eq!(w.mapped(a), vec![]);
         assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
     }
+}
+
+#[test]
+fn a_region_is_shared_below_a_second_stage_and_taken_back_alike() {
+    let (mut w, a, b) = World::two_ics();
+    let second = |id: IcId, share: Share| Share {
+        address: share.address | SECOND_STAGE,
+        target: Subject::Ic(id),
+        ..share
+    };
+    let region = w.region(ONE, SMALL).unwrap();
+    let share = share_with(region, a);
+    assert_eq!(
+        w.share(ONE, second(a, share)),
+        Err(Error::BadAddress),
+        "there is none"
+    );
+    let large = RegionCreate {
+        pages: 1024,
+        large: true,
+        ..SMALL
+    };
+    let large = w.region(MONITOR, large).unwrap();
+    for id in [a, b] {
+        let words = [id.word(), 10, 0, 0];
+        w.ask(ONE, Op::SecondStage.label(), words).unwrap();
+        for (owner, region, address) in [(ONE, region, AT), (MONITOR, large, 2 * AT)] {
+            let share = Share {
+                region,
+                address,
+                ..share
+            };
+            w.share(owner, second(id, share)).unwrap();
+            w.check();
+            assert_eq!(w.share(owner, second(id, share)), Err(Error::BadAddress));
+            w.check();
+        }
+    }
+    let mut all = addresses(5);
+    assert_eq!(w.mapped_below(a, Part::Node)[..5], all);
+    all.extend([2 * AT, 2 * AT + (2 << 20)]);
+    assert_eq!((w.mapped_below(b, Part::Node), w.mapped(b)), (all, vec![]));
+    // From one, and from the rest.
+    w.unshare(ONE, region, a).unwrap();
+    w.unshare(MONITOR, large, a).unwrap();
+    w.check();
+    assert_eq!(w.mapped_below(a, Part::Node), vec![]);
+    assert_eq!(w.mapped_below(b, Part::Node).len(), 7);
+    w.region_destroy(ONE, region).unwrap();
+    w.region_destroy(MONITOR, large).unwrap();
+    w.rest();
+    w.check();
+    assert_eq!(w.mapped_below(b, Part::Node), vec![]);
+    assert!(w.m.defects.is_empty(), "{:?}", w.m.defects);
+    // What is shared goes with an IC that has a second stage, too.
+    let region = w.region(ONE, SMALL).unwrap();
+    w.share(ONE, second(b, share_with(region, b))).unwrap();
+    w.destroy(ONE, b).unwrap();
+    w.rest();
+    w.check();
 }
 
 #[test]

@@ -143,7 +143,8 @@ impl System for Fake {
     }
 
     fn start(&mut self, start: &Start) -> Result<(IcId, String)> {
-        let is_there = start.factory == "process" || self.linux && start.factory == LINUX;
+        let is_there = ["process", MACHINES].contains(&&*start.factory)
+            || self.linux && start.factory == LINUX;
         if !is_there || self.pauses < self.late {
             return Err(Error::NotFound);
         }
@@ -518,6 +519,20 @@ fn the_end_of_a_program_in_the_background_is_told_at_the_next_prompt() {
             .count(),
         1
     );
+}
+
+#[test]
+fn a_machine_in_the_background_is_told_that_what_is_typed_is_not_for_it() {
+    let mut shell = shell();
+    for (line, told) in [
+        ("run vm three &", true),
+        ("run vm three", false),
+        ("run process three &", false),
+    ] {
+        shell.line(line);
+        let start = shell.system.started.last().unwrap();
+        assert_eq!(start.environment.contains(&NO_INPUT.into()), told, "{line}");
+    }
 }
 
 #[test]

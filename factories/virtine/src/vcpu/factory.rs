@@ -10,6 +10,7 @@ use xos_protocol::contract::{
 };
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::PAGE;
+use xos_protocol::start::DEFAULT_CSPACE_RADIX;
 use xos_protocol::{Error, Result};
 
 use super::layout::MAX_STACK_PAGES;
@@ -34,6 +35,8 @@ pub const VIRTINE: Kind = Kind {
     folder: "vcpu",
     memory: DEFAULT_MEMORY,
     least: LARGE,
+    units: 8,
+    cspace_radix: DEFAULT_CSPACE_RADIX,
     tells: true,
     check,
 };

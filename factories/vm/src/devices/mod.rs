@@ -11,6 +11,8 @@
 //! | 0x3f8 to 0x3ff | serial port, interrupt 4 ([`uart`]) |
 //! | 0x604 | ends the machine with exit code 0 (bit 13, as ACPI's) |
 //!
+//! Interrupt 5 is that of [messages and signals](crate::links): what goes with it is no port, but hypercalls.
+//!
 //! Whatever else is read is all ones, and what is written there goes nowhere, as on a bus where nothing
 //! answers. No port reaches the machine that all this runs on.
 
@@ -19,6 +21,7 @@ pub mod pit;
 pub mod rtc;
 pub mod uart;
 
+use crate::interface::LINK_INTERRUPT;
 use pic::Pics;
 use pit::Pit;
 use rtc::Rtc;
@@ -26,6 +29,7 @@ use uart::Uart;
 
 const TIMER: u8 = 0;
 const SERIAL: u8 = 4;
+const LINK: u8 = LINK_INTERRUPT as u8;
 /// Where the serial port's registers begin.
 const COM1: u16 = 0x3f8;
 
@@ -149,6 +153,11 @@ impl Board {
         taken
     }
 
+    /// Whether there is a message or a signal for the guest.
+    pub fn link(&mut self, there_is: bool) {
+        self.pics.set(LINK, there_is);
+    }
+
     /// Bytes that there is room for at the serial port.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -228,6 +237,19 @@ mod tests {
         board.receive(b'x').unwrap();
         assert_eq!(board.acknowledge(), Some(0x24));
         assert_eq!(board.read(COM1, 1, 0), u32::from(b'x'));
+    }
+
+    #[test]
+    fn a_message_interrupts_a_guest_once_and_the_next_one_again() {
+        let mut board = board();
+        for _ in 0..2 {
+            board.link(true);
+            board.link(true);
+            assert_eq!(board.acknowledge(), Some(0x25));
+            write(&mut board, 0x20, 0x20);
+            assert_eq!(board.acknowledge(), None);
+            board.link(false);
+        }
     }
 
     #[test]

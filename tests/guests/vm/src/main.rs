@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+mod steps;
+
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -20,14 +22,17 @@ use xos_protocol::slots::{domain, leaf};
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
+use steps::a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only;
+
 // Identifiers of the system description.
 const MANAGER: Channel = Channel::new(0);
 const CONSOLE: Channel = Channel::new(1);
 const TIMER: Channel = Channel::new(2);
 
-/// Root slots: the session on the factory, and the handles of machines.
+/// Root slots: the sessions on the factories, and the handles of machines.
 const SESSION: u32 = domain::FIRST_FREE_ROOT;
-const HANDLES: u32 = SESSION + 1;
+const STEPS_SESSION: u32 = SESSION + 1;
+const HANDLES: u32 = SESSION + 2;
 
 #[protection_domain(heap_size = 64 * 1024)]
 fn init() -> NullHandler {
@@ -76,18 +81,27 @@ impl fmt::Write for Screen {
     }
 }
 
-/// The factory. It may still be on its way to be registered.
+/// The factory.
 fn factory() -> Factory {
+    factory_of("vm")
+}
+
+/// A factory. It may still be on its way to be registered.
+fn factory_of(name: &str) -> Factory {
+    let slot = match name {
+        "vm" => SESSION,
+        _ => STEPS_SESSION,
+    };
     let open = Open {
-        name: Name::new("vm"),
-        slot: SESSION,
+        name: Name::new(name),
+        slot,
         consent: Consent::default(),
     };
     loop {
         match manager().open(&open) {
             // There already, of a case before.
             Ok(_) | Err(Error::BadSlot) => {
-                return Factory::new(cap::Endpoint::from_bits(leaf(SESSION)));
+                return Factory::new(cap::Endpoint::from_bits(leaf(slot)));
             }
             Err(_) => sel4::r#yield(),
         }
@@ -102,15 +116,33 @@ struct Machine {
 
 /// Makes one, with its handle in the `number`th slot for handles.
 fn create(number: u32, image: &str, line: &str, memory: u64) -> Result<Machine> {
+    create_by("vm", number, image, line, memory)
+}
+
+/// The same by the factory of that name.
+fn create_by(name: &str, number: u32, image: &str, line: &str, memory: u64) -> Result<Machine> {
+    create_with(name, number, image, line, "", memory)
+}
+
+/// The same with an environment.
+fn create_with(
+    name: &str,
+    number: u32,
+    image: &str,
+    line: &str,
+    environment: &str,
+    memory: u64,
+) -> Result<Machine> {
     let slot = HANDLES + number;
     let arguments = format!("{image}\0{line}\0");
     let spec = Spec {
         image,
         arguments: &arguments,
+        environment,
         memory,
         ..Spec::default()
     };
-    let id = factory().create(slot, &spec)?;
+    let id = factory_of(name).create(slot, &spec)?;
     let handle = Handle::new(cap::Endpoint::from_bits(leaf(slot)));
     Ok(Machine { id, handle })
 }
@@ -174,6 +206,53 @@ fn a_machine_has_the_memory_that_was_paid_for(_: &mut ()) -> Outcome {
     machine.handle.start()?;
     // There is memory: it prints that it is still there.
     check_eq!(machine.handle.wait()?, ExitStatus::Code(1))
+}
+
+fn a_kernel_finds_its_module(_: &mut ()) -> Outcome {
+    let sum: u8 = "not a kernel\n"
+        .bytes()
+        .fold(0, |sum, byte| sum.wrapping_add(byte));
+    for (environment, code) in [
+        ("initrd=etc/text\0", sum),
+        ("input=none\0initrd=etc/text\0", sum),
+        ("", 0),
+    ] {
+        let machine = create_with("vm", 0, "guest", "module", environment, 0)?;
+        machine.handle.start()?;
+        check_eq!(machine.handle.wait()?, ExitStatus::Code(code.into()))?;
+    }
+    check!(
+        create_with("vm", 0, "guest", "", "initrd=nothing\0", 0).is_err(),
+        "a module that there is not"
+    )
+}
+
+fn a_machine_that_is_told_so_waits_for_no_input(_: &mut ()) -> Outcome {
+    // Whoever waits for what is typed is a thread in the machine's IC.
+    let threads = |machine: &Machine| -> Result<u32> {
+        let mut count = 0;
+        manager().each_ic(|ic| count += u32::from(ic.within == machine.id))?;
+        Ok(count)
+    };
+    let made = |number, environment| -> Result<Machine> {
+        let machine = create_with("vm", number, "guest", "tick 1000000", environment, 0)?;
+        machine.handle.start()?;
+        Ok(machine)
+    };
+    let deaf = made(0, "input=none\0")?;
+    let other = made(1, "")?;
+    for _ in 0..1000 {
+        if threads(&other)? != 0 {
+            break;
+        }
+        timer().sleep(Duration::from_millis(10))?;
+    }
+    check_eq!((threads(&other)?, threads(&deaf)?), (1, 0))?;
+    for machine in [deaf, other] {
+        machine.handle.kill()?;
+        machine.handle.wait()?;
+    }
+    Ok(())
 }
 
 fn machines_run_at_the_same_time_and_sleep_while_they_wait(_: &mut ()) -> Outcome {
@@ -248,7 +327,7 @@ fn a_monitor_killed_at_any_moment_harms_its_own_machine_only(_: &mut ()) -> Outc
 }
 
 /// ICs when there is no machine: the boot domains.
-const BOOT_DOMAINS: u64 = 6;
+const BOOT_DOMAINS: u64 = 7;
 
 /// What the manager has left, once its reaper is done with all machines.
 fn free() -> Result<Free> {

@@ -29,6 +29,8 @@ cases! {
     registers_of_a_model_are_those_that_work_and_no_other,
     what_a_guest_learns_of_its_processor_is_what_there_is_for_it,
     any_bit_of_a_control_register_is_taken_or_refused,
-    malformed_descriptors_storms_and_changing_code_harm_nobody,
+    malformed_descriptors_are_refused_and_harm_nobody,
+    a_storm_of_interrupts_passes,
+    code_that_changes_itself_is_what_it_was_changed_to,
     a_guest_that_executes_anything_ends_or_does_not,
 }

@@ -36,7 +36,7 @@ const TURN: u32 = 1 << 15;
 /// Nanoseconds of an instruction, by the clock that Bochs is given.
 const NS: u64 = 20;
 /// Instructions after which a machine is ended.
-const LIMIT: u64 = 2_000_000_000;
+const LIMIT: u64 = 500_000_000;
 /// Seconds since 1970.
 const DATE: u64 = 1_767_225_600;
 

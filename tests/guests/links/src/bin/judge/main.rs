@@ -26,6 +26,8 @@ use xos_test_kit::{Case, Failure, Outcome, cases, check, check_eq};
 const MANAGER: Manager = Manager::new(Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT));
 const CONSOLE: Channel = Channel::new(1);
 const TIMER: Channel = Channel::new(2);
+/// Whether there are virtual processors: then the cases are those that need them.
+const GUESTS: bool = sel4::sel4_cfg_bool!(VTX);
 /// How long something that another program does may take.
 const PATIENCE: u32 = 4000;
 
@@ -44,6 +46,8 @@ impl Write for Serial {
 struct Context {
     slots: Slots,
     process: Factory,
+    /// Where there are virtual processors.
+    vm: Option<Factory>,
     lwc: Option<Job>,
     /// What is left when nothing is going on, all images loaded.
     rest: Option<Free>,
@@ -62,9 +66,21 @@ impl Job {
 }
 
 impl Context {
+    /// Starts a virtual machine with our own kernel, which does what the line says behind its first word.
+    fn start_guest(&mut self, line: &str) -> Outcome<Job> {
+        let vm = self.vm.ok_or("no vm factory")?;
+        let arguments = line.replacen(' ', "\0", 1) + "\0";
+        let spec = Spec {
+            image: "guest",
+            arguments: &arguments,
+            memory: 10 << 20,
+            ..Spec::default()
+        };
+        self.start_by(vm, &spec)
+    }
+
     fn start(&mut self, line: &str, composes: bool) -> Outcome<Job> {
         let arguments: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        let slot = self.slots.take().ok_or("no slot")?;
         let spec = Spec {
             image: line.split(' ').next().unwrap_or_default(),
             arguments: &arguments,
@@ -75,7 +91,12 @@ impl Context {
             composes,
             ..Spec::default()
         };
-        let id = self.process.create(slot, &spec)?;
+        self.start_by(self.process, &spec)
+    }
+
+    fn start_by(&mut self, factory: Factory, spec: &Spec<'_>) -> Outcome<Job> {
+        let slot = self.slots.take().ok_or("no slot")?;
+        let id = factory.create(slot, spec)?;
         let job = Job { id, slot };
         job.handle().start()?;
         Ok(job)
@@ -133,24 +154,33 @@ fn init() -> NullHandler {
         MANAGER.power_off(1);
     });
     let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
-    let slot = slots.take().expect("a slot");
-    let opened = until("the process factory", || {
-        Ok(is_there("process")? && is_there("thread")?)
+    let opened = until("the factories", || {
+        Ok(is_there("process")? && is_there("thread")? && is_there("vm")? == GUESTS)
     });
-    let open = Open {
-        name: Name::new("process"),
-        slot,
-        consent: Consent::default(),
+    let mut open = |name| {
+        let slot = slots.take()?;
+        let open = Open {
+            name: Name::new(name),
+            slot,
+            consent: Consent::default(),
+        };
+        MANAGER.open(&open).ok()?;
+        Some(Factory::new(Endpoint::from_bits(leaf(slot))))
     };
-    let passed = match (opened, MANAGER.open(&open)) {
-        (Ok(()), Ok(_)) => {
+    let (process, vm) = (open("process"), GUESTS.then(|| open("vm")).flatten());
+    let passed = match (opened, process) {
+        (Ok(()), Some(process)) => {
             let mut context = Context {
                 slots,
-                process: Factory::new(Endpoint::from_bits(leaf(slot))),
+                process,
+                vm,
                 lwc: None,
                 rest: None,
             };
-            let cases: &[Case<Context>] = include!("../../cases.rs");
+            let cases: &[Case<Context>] = match GUESTS {
+                false => include!("../../cases.rs"),
+                true => include!("../../guests.rs"),
+            };
             xos_test_kit::run(cases, &mut context, &mut Serial)
         }
         _ => false,
@@ -238,15 +268,8 @@ fn a_program_whose_lwc_runs_can_be_killed(c: &mut Context) -> Outcome {
 /// Runs something twice: what is left the second time is what was left the first time.
 fn nothing_lost(c: &mut Context, line: &str) -> Outcome {
     c.run(line)?;
-    let mut before = MANAGER.free()?;
     // What ended a moment ago may still be told to those concerned.
-    until("the first time", || {
-        pause();
-        let now = MANAGER.free()?;
-        let same = now == before;
-        before = now;
-        Ok(same)
-    })?;
+    let before = settled()?;
     c.run(line)?;
     until("what is left is what was left before", || {
         Ok(MANAGER.free()? == before)
@@ -265,7 +288,10 @@ fn nothing_is_left_of_lwcs(c: &mut Context) -> Outcome {
 /// A hub of one kind and a party of another, once for each who can end what they have in common.
 fn pair(c: &mut Context, hub: &str, party: &str) -> Outcome {
     for revoker in ["hub", "party", "supervisor"] {
-        let server = c.start(&format!("test-links-app hub {hub}"), false)?;
+        let server = match hub {
+            "guest" => c.start_guest("guest hub")?,
+            hub => c.start(&format!("test-links-app hub {hub}"), false)?,
+        };
         until("the hub", || is_there(HUB))?;
         let outcome = talk(c, party, revoker);
         let probes = probes(c);
@@ -279,7 +305,10 @@ fn pair(c: &mut Context, hub: &str, party: &str) -> Outcome {
 
 /// The party's part.
 fn talk(c: &mut Context, party: &str, revoker: &str) -> Outcome {
-    let client = c.start(&format!("test-links-app party {party} {revoker}"), false)?;
+    let client = match party {
+        "guest" => c.start_guest(&format!("guest party {revoker}"))?,
+        party => c.start(&format!("test-links-app party {party} {revoker}"), false)?,
+    };
     let parted = match revoker {
         "supervisor" => until("the party", || is_there(READY)).and_then(|()| part()),
         _ => Ok(()),
@@ -431,6 +460,52 @@ fn memory_that_a_factory_shares_among_its_ics_unasked_is_found(c: &mut Context) 
             failure.reason()
         )
     })
+}
+
+fn a_process_and_a_guest_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "process", "guest")
+}
+
+fn a_guest_and_a_process_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "guest", "process")
+}
+
+fn a_guest_and_a_guest_have_a_channel_that_each_can_end(c: &mut Context) -> Outcome {
+    pair(c, "guest", "guest")
+}
+
+fn a_guest_that_was_given_nothing_reaches_nobody_and_is_told_so(c: &mut Context) -> Outcome {
+    let guest = c.start_guest("guest lonely")?;
+    check_eq!(c.wait(guest)?, ExitStatus::Code(0))
+}
+
+fn whoever_calls_a_guest_that_dies_is_told_so(c: &mut Context) -> Outcome {
+    let guest = c.start_guest("guest deaf")?;
+    until("the guest", || is_there(HUB))?;
+    // It receives the party's first request, never answers, and ends after a while.
+    let party = c.start("test-links-app party process hub", false)?;
+    check_eq!(c.wait(guest)?, ExitStatus::Code(3))?;
+    check_eq!(c.wait(party)?, ExitStatus::Code(1))
+}
+
+fn nothing_is_left_of_guests(c: &mut Context) -> Outcome {
+    pair(c, "guest", "guest")?;
+    let before = settled()?;
+    pair(c, "guest", "guest")?;
+    check_eq!(settled()?, before)
+}
+
+/// What the manager has left, once nothing changes any more.
+fn settled() -> Outcome<Free> {
+    let mut before = MANAGER.free()?;
+    until("rest", || {
+        pause();
+        let now = MANAGER.free()?;
+        let same = now == before;
+        before = now;
+        Ok(same)
+    })?;
+    Ok(before)
 }
 
 fn whoever_waits_for_a_factory_that_dies_is_told_so(c: &mut Context) -> Outcome {

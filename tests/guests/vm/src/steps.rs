@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A machine whose monitor is killed at each of its entries into the kernel, from its first to its last.
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::SeqCst;
+use core::time::Duration;
+
+use sel4_sys::steps::{STAND, Steps};
+use xos_protocol::manager::{Payer, RegionCreate, Rights, Share};
+use xos_protocol::{ExitStatus, IcState, RegionId, Subject};
+use xos_test_kit::{Outcome, check, check_eq};
+
+use crate::{Machine, create_by, free, manager, start, timer};
+
+/// Where this program has the page, and where the monitor has it.
+const STEPS: u64 = 0x3000_0000_0000;
+const STEPS_IN_MONITOR: u64 = 0x2000_0000_0000;
+/// Steps that are taken by no run of that kernel.
+const TOO_MANY: u64 = 2000;
+/// Machines that are killed between two looks at the one beside them.
+const ROUND: u64 = 20;
+/// What the small kernel powers off with, whose life is followed: it writes, talks to the IC manager, has an endpoint
+/// made, and looks at a port and at its processor.
+const OFF: ExitStatus = ExitStatus::Code(9);
+
+fn share(region: RegionId, target: Subject, address: u64) -> Outcome {
+    Ok(manager().share(&Share {
+        region,
+        target,
+        address,
+        rights: Rights::RW,
+    })?)
+}
+
+/// Runs the small kernel until its monitor stands still, and kills it there: whether it did.
+fn killed_at(step: u64, steps: &Steps, region: RegionId) -> Outcome<bool> {
+    let machine: Machine = create_by("vm-steps", 0, "etc/small", "", 6 << 20)?;
+    share(region, Subject::Ic(machine.id), STEPS_IN_MONITOR)?;
+    steps.taken.store(0, SeqCst);
+    steps.standing.store(0, SeqCst);
+    steps.at.store(step, SeqCst);
+    machine.handle.start()?;
+    for _ in 0..5000 {
+        if steps.standing.load(SeqCst) != 0 {
+            match step % 2 {
+                0 => machine.handle.kill()?,
+                // By somebody whom neither its factory nor its client expects.
+                _ => drop(manager().destroy(machine.id)?),
+            }
+            let status = machine.handle.wait();
+            let ended = matches!(
+                status,
+                Ok(ExitStatus::Killed) | Err(xos_protocol::Error::Gone)
+            );
+            check!(ended, "at step {step}: {status:?}")?;
+            return Ok(true);
+        }
+        let state = manager().stat(Subject::Ic(machine.id)).map(|ic| ic.state);
+        if !matches!(state, Ok(IcState::Ready | IcState::Running)) {
+            check_eq!(machine.handle.wait()?, OFF)?;
+            return Ok(false);
+        }
+        timer().sleep(Duration::from_millis(1))?;
+    }
+    check!(false, "neither killed nor ended at step {step}")?;
+    Ok(false)
+}
+
+pub fn a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only(_: &mut ()) -> Outcome {
+    let region = manager().region_create(&RegionCreate {
+        payer: Payer::Myself,
+        pages: 1,
+        large: false,
+        place: 0,
+    })?;
+    share(region, Subject::Myself, STEPS)?;
+    let page = NonNull::new(STEPS as *mut Steps).ok_or("no page")?;
+    // SAFETY: the region is mapped there for as long as this case runs, zeroed, and all fields are atomic.
+    let steps = unsafe { page.as_ref() };
+    steps.deed.store(STAND, SeqCst);
+    // One that is left alone: all images are loaded then.
+    check!(!killed_at(0, steps, region)?, "it stood at no step")?;
+    let all = steps.taken.load(SeqCst);
+    check!((50..TOO_MANY).contains(&all), "{all} steps")?;
+    let before = free()?;
+    let mut beside = start(1, "tick 20; count 1000; off 5")?;
+    let mut step = 1;
+    while killed_at(step, steps, region)? {
+        step += 1;
+        check!(step < TOO_MANY, "it does not end")?;
+        if step % ROUND == 0 {
+            check_eq!(beside.handle.wait()?, ExitStatus::Code(5))?;
+            beside = start(1, "tick 20; count 1000; off 5")?;
+        }
+    }
+    // Threads take turns, so that not every run has the same number of steps; but about.
+    check!(step > all / 2, "{step} of {all} steps")?;
+    check_eq!(beside.handle.wait()?, ExitStatus::Code(5))?;
+    check_eq!(free()?, before)?;
+    Ok(manager().region_destroy(region)?)
+}
