@@ -377,7 +377,7 @@ impl Files {
         })?;
         let root = self.descriptors.place(call.caller.place).root;
         Ok(match link {
-            Link::Path(text) => text.to_vec(),
+            Link::Path(text) => text.into_owned(),
             Link::Node(to) => self.path_text(root, to),
             Link::Descriptor(process, fd) => {
                 let table = call.processes.table(process).ok_or(Errno::NOENT)?;

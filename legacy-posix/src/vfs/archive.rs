@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The initial tree: a tar archive (ustar, with the extended headers of POSIX.1-2001 for long names)
-//! becomes files with owners, modes, times and links. What is in the files stays where the archive is.
+//! becomes files with owners, modes, times and links. Names, what is in the files and where links lead stays where
+//! the archive is.
+//!
+//! An archive has hundreds of entries, and a container begins by reading them all: so they are looked at by their
+//! bytes, and as few times as can be.
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use linux_raw_sys::general::{S_IFDIR, S_IFLNK};
 
 use super::device::NoProcesses;
-use super::{Change, Env, FileSystem, Kind, NAME_MAX, New, Rights, Time, device_number};
+use super::{
+    Change, Env, FileSystem, Kind, Lasting, NAME_MAX, New, Of, Rights, Time, device_number,
+};
 use crate::file::Files;
 use crate::{Credentials, Errno, Pages, ProcessId};
 
@@ -44,8 +49,8 @@ pub enum ArchiveError {
 /// What an extended header says of the next entry.
 #[derive(Default)]
 struct Extended {
-    path: Option<String>,
-    link: Option<String>,
+    path: Option<&'static str>,
+    link: Option<&'static str>,
     size: Option<u64>,
     uid: Option<u32>,
     gid: Option<u32>,
@@ -54,7 +59,7 @@ struct Extended {
 
 impl Extended {
     /// Takes in records of the form `LENGTH KEY=VALUE\n`.
-    fn take(&mut self, mut records: &str) -> Option<()> {
+    fn take(&mut self, mut records: &'static str) -> Option<()> {
         while !records.is_empty() {
             let (length, _) = records.split_once(' ')?;
             let length: usize = length.parse().ok()?;
@@ -62,8 +67,8 @@ impl Extended {
             records = &records[length..];
             let (key, value) = record.split_once(' ')?.1.split_once('=')?;
             match key {
-                "path" => self.path = Some(value.to_string()),
-                "linkpath" => self.link = Some(value.to_string()),
+                "path" => self.path = Some(value),
+                "linkpath" => self.link = Some(value),
                 "size" => self.size = Some(value.parse().ok()?),
                 "uid" => self.uid = Some(value.parse().ok()?),
                 "gid" => self.gid = Some(value.parse().ok()?),
@@ -75,11 +80,11 @@ impl Extended {
     }
 }
 
-/// The fields of a header, as bytes: an archive has hundreds of them, and a container begins by reading them all.
+/// The fields of a header, as bytes.
 #[derive(Clone, Copy)]
-struct Header<'a>(&'a [u8]);
+struct Header(&'static [u8; BLOCK]);
 
-impl<'a> Header<'a> {
+impl Header {
     const NAME: Range<usize> = 0..100;
     const MODE: Range<usize> = 100..108;
     const UID: Range<usize> = 108..116;
@@ -96,28 +101,43 @@ impl<'a> Header<'a> {
 
     /// Whether its checksum is right: the sum of its bytes, where blanks are in the place of the sum itself.
     fn is_whole(self) -> bool {
-        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-        let blanks = Self::SUM.len() as u32 * u32::from(b' ');
-        let own = sum(self.0) - sum(&self.0[Self::SUM]) + blanks;
-        self.number(Self::SUM) == Some(own.into())
+        // The sums of eight bytes at a time, two by two: four sums, each below 2^16.
+        const EVERY_OTHER: u64 = 0x00ff_00ff_00ff_00ff;
+        let (words, _) = self.0.as_chunks();
+        let sums = words.iter().fold(0, |sums, word| {
+            let word = u64::from_le_bytes(*word);
+            sums + (word & EVERY_OTHER) + (word >> 8 & EVERY_OTHER)
+        });
+        let all: u64 = (0..4).map(|sum| sums >> (16 * sum) & 0xffff).sum();
+        let stored = &self.0[Self::SUM];
+        let of_stored: u64 = stored.iter().map(|byte| u64::from(*byte)).sum();
+        let blanks = stored.len() as u64 * u64::from(b' ');
+        self.number(Self::SUM) == Some(all - of_stored + blanks)
     }
 
     /// A text, up to the first NUL byte.
-    fn text(self, field: Range<usize>) -> Option<&'a str> {
+    fn text(self, field: Range<usize>) -> Option<&'static str> {
         let bytes = &self.0[field];
         let end = bytes.iter().position(|byte| *byte == 0);
         core::str::from_utf8(&bytes[..end.unwrap_or(bytes.len())]).ok()
     }
 
-    /// A number: octal digits between blanks; none is 0.
+    /// A number: octal digits between blanks, up to the first NUL byte; none is 0. No field is long enough for one that
+    /// does not fit.
     fn number(self, field: Range<usize>) -> Option<u64> {
-        let bytes = &self.0[field];
-        let end = bytes.iter().position(|byte| *byte == 0);
-        let digits = bytes[..end.unwrap_or(bytes.len())].trim_ascii();
-        digits.iter().try_fold(0u64, |number, digit| match digit {
-            b'0'..=b'7' => number.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
-            _ => None,
-        })
+        const { assert!(Self::SIZE.end - Self::SIZE.start <= u64::BITS as usize / 3) };
+        let mut number = 0;
+        let mut bytes = self.0[field].iter().skip_while(|byte| **byte == b' ');
+        for byte in bytes.by_ref() {
+            match byte {
+                b'0'..=b'7' => number = number << 3 | u64::from(byte - b'0'),
+                b' ' => break,
+                0 => return Some(number),
+                _ => return None,
+            }
+        }
+        let rest = bytes.take_while(|byte| **byte != 0);
+        rest.into_iter().all(|byte| *byte == b' ').then_some(number)
     }
 }
 
@@ -155,29 +175,132 @@ impl Flag {
     }
 }
 
-/// The names in a path; none of them leads up.
-fn names(path: &str) -> Option<Vec<&[u8]>> {
-    let names: Vec<_> = path
-        .split('/')
-        .filter(|name| !name.is_empty() && *name != ".")
-        .map(str::as_bytes)
-        .collect();
-    let fine = |name: &&[u8]| *name != b".." && name.len() <= NAME_MAX && !name.contains(&0);
-    names.iter().all(fine).then_some(names)
+/// A path, in two pieces: what comes before the last slash at least, and the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Path(&'static str, &'static str);
+
+impl Path {
+    /// That of a header which nothing else names.
+    fn of(header: Header) -> Option<Self> {
+        let name = header.text(Header::NAME)?;
+        // GNU's own format ("ustar  ") has other things where ustar has the prefix.
+        Some(match header.text(Header::MAGIC)? {
+            "ustar" => Self(header.text(Header::PREFIX)?, name),
+            _ => Self("", name),
+        })
+    }
+
+    /// The names in it; none of them leads up.
+    fn names(self) -> Option<Vec<&'static str>> {
+        let names = self.0.split('/').chain(self.1.split('/'));
+        let names: Vec<_> = names.filter(|name| !matches!(*name, "" | ".")).collect();
+        names.iter().all(|name| is_name(name)).then_some(names)
+    }
+
+    /// What it has before its last name, and that, if it ends in one.
+    fn split(self) -> Option<(Self, &'static str)> {
+        let whole = self.1.trim_end_matches('/');
+        let (folder, name) = whole.rsplit_once('/').unwrap_or(("", whole));
+        match name {
+            "" | "." => None,
+            name => Some((Self(self.0, folder), name)),
+        }
+    }
+
+    fn text(self) -> String {
+        let between = if self.0.is_empty() { "" } else { "/" };
+        [self.0, between, self.1].concat()
+    }
+}
+
+/// Whether a file can have this name.
+fn is_name(name: &str) -> bool {
+    name != ".." && name.len() <= NAME_MAX && !name.as_bytes().contains(&0)
 }
 
 /// An entry, all said and done.
-struct Entry<'a> {
-    kind: Kind,
-    hard_link: bool,
-    names: Vec<&'a [u8]>,
-    /// What its path has before its name.
-    folder: &'a str,
-    link: &'a str,
+struct Entry {
+    path: Path,
+    of: OfEntry,
     rights: Rights,
-    device: u64,
-    contents: &'static [u8],
     time: Time,
+}
+
+/// What an entry is.
+enum OfEntry {
+    /// A file.
+    File(Of),
+    /// Another name of the file with this path.
+    HardLink(&'static str),
+}
+
+impl Entry {
+    /// That of a header and what an extended one says. Says what is wrong in it.
+    fn read(
+        header: Header,
+        flag: Flag,
+        said: &Extended,
+        contents: &'static [u8],
+    ) -> Result<Self, &'static str> {
+        let path = match said.path {
+            Some(path) => Path("", path),
+            None => Path::of(header).ok_or("name")?,
+        };
+        let field = |field, what| header.number(field).ok_or(what);
+        let mode = field(Header::MODE, "mode")? as u32 & 0o7777;
+        let link = || match said.link {
+            Some(link) => Ok(link),
+            None => header.text(Header::LINK).ok_or("link"),
+        };
+        let (kind, of) = match flag {
+            // Before there was a type for directories.
+            Flag::File(Kind::Regular) if path.1.ends_with('/') => {
+                (Kind::Directory, OfEntry::File(Of::Directory))
+            }
+            Flag::File(kind) => {
+                let of = match kind {
+                    Kind::Regular => Of::Contents(contents),
+                    Kind::Directory => Of::Directory,
+                    Kind::Link => match link()? {
+                        "" => return Err("link"),
+                        link => Of::Link(link.as_bytes()),
+                    },
+                    Kind::Character | Kind::Block => Of::Special(device_number(
+                        field(Header::MAJOR, "device")? as u32,
+                        field(Header::MINOR, "device")? as u32,
+                    )),
+                    Kind::Pipe | Kind::Socket => Of::Special(0),
+                };
+                (kind, OfEntry::File(of))
+            }
+            Flag::HardLink => (Kind::Regular, OfEntry::HardLink(link()?)),
+            Flag::OfNext | Flag::OfAll => return Err("type"),
+        };
+        let id = |said: Option<u32>, place, what| match said {
+            Some(id) => Ok(id),
+            None => field(place, what).map(|id| id as u32),
+        };
+        let seconds = match said.seconds {
+            Some(seconds) => seconds,
+            None => field(Header::MTIME, "time")? as i64,
+        };
+        Ok(Self {
+            path,
+            of,
+            rights: Rights {
+                mode: match kind {
+                    Kind::Link => S_IFLNK | 0o777,
+                    kind => kind.bits() | mode,
+                },
+                uid: id(said.uid, Header::UID, "owner")?,
+                gid: id(said.gid, Header::GID, "group")?,
+            },
+            time: Time {
+                seconds,
+                nanoseconds: 0,
+            },
+        })
+    }
 }
 
 impl Files {
@@ -195,24 +318,28 @@ impl Files {
         let nobody = Credentials::root();
         let root = self.root();
         let (system, mounts) = self.vfs.split(root.fs);
-        let mut env = Env {
-            pages,
-            processes: &NoProcesses,
-            descriptors: &self.descriptors,
-            terminals: &self.terminals,
-            mounts,
-            process: ProcessId::INIT,
-            credentials: &nobody,
-            now,
+        let mut loader = Loader {
+            system,
+            env: Env {
+                pages,
+                processes: &NoProcesses,
+                descriptors: &self.descriptors,
+                terminals: &self.terminals,
+                mounts,
+                process: ProcessId::INIT,
+                credentials: &nobody,
+                now,
+            },
+            root: root.ino,
+            folder: None,
         };
         let mut extended = Extended::default();
-        let mut folder = Folder::default();
+        let (blocks, _) = archive.as_chunks();
         let (mut count, mut next) = (0, 0);
         loop {
             let block = next;
             let bad = |what| ArchiveError::Header { block, what };
-            let start = (block + 1) * BLOCK;
-            let header = archive.get(block * BLOCK..start);
+            let header = blocks.get(block);
             let header = Header(header.ok_or(ArchiveError::Corrupt("it has no end"))?);
             // Two empty blocks are the end; nobody needs the second one.
             if header.0.iter().all(|byte| *byte == 0) {
@@ -226,6 +353,7 @@ impl Files {
             next = block + 1;
             let mut contents: &'static [u8] = &[];
             if flag.has_contents() {
+                let start = next * BLOCK;
                 let end = start.checked_add(size);
                 let found = end.and_then(|end| archive.get(start..end));
                 contents = found.ok_or(bad("size"))?;
@@ -245,20 +373,14 @@ impl Files {
             if said.size.is_some_and(|said| said != size as u64) {
                 return Err(bad("size"));
             }
-            let path = match &said.path {
-                Some(path) => Cow::Borrowed(&**path),
-                None => short_path(header).ok_or(bad("name"))?,
-            };
-            let link = match &said.link {
-                Some(link) => link,
-                None => header.text(Header::LINK).ok_or(bad("link"))?,
-            };
-            let entry = entry(header, flag, &said, &path, link, contents).map_err(bad)?;
-            make(system, &mut env, root.ino, &entry, &mut folder).map_err(|errno| {
-                ArchiveError::File {
-                    path: path.clone().into_owned(),
+            let entry = Entry::read(header, flag, &said, contents).map_err(bad)?;
+            let path = entry.path;
+            loader.make(&entry).map_err(|error| match error {
+                Flaw::Name => bad("name"),
+                Flaw::File(errno) => ArchiveError::File {
+                    path: path.text(),
                     errno,
-                }
+                },
             })?;
             count += 1;
         }
@@ -266,191 +388,125 @@ impl Files {
     }
 }
 
-fn short_path(header: Header<'_>) -> Option<Cow<'_, str>> {
-    let name = header.text(Header::NAME)?;
-    // GNU's own format ("ustar  ") has other things where ustar has the prefix.
-    let prefix = match header.text(Header::MAGIC)? {
-        "ustar" => header.text(Header::PREFIX)?,
-        _ => "",
-    };
-    Some(match prefix {
-        "" => Cow::Borrowed(name),
-        prefix => Cow::Owned(alloc::format!("{prefix}/{name}")),
-    })
+/// Why an entry cannot become a file.
+enum Flaw {
+    /// A name in its path is none, or leads up.
+    Name,
+    File(Errno),
 }
 
-fn entry<'a>(
-    header: Header<'_>,
-    flag: Flag,
-    said: &Extended,
-    path: &'a str,
-    link: &'a str,
-    contents: &'static [u8],
-) -> Result<Entry<'a>, &'static str> {
-    let field = |field, what| header.number(field).ok_or(what);
-    let mode = field(Header::MODE, "mode")? as u32 & 0o7777;
-    let kind = match flag {
-        // Before there was a type for directories.
-        Flag::File(Kind::Regular) if path.ends_with('/') => Kind::Directory,
-        Flag::File(kind) => kind,
-        Flag::HardLink => Kind::Regular,
-        Flag::OfNext | Flag::OfAll => return Err("type"),
-    };
-    let id = |said: Option<u32>, place, what| match said {
-        Some(id) => Ok(id),
-        None => field(place, what).map(|id| id as u32),
-    };
-    let device = match kind {
-        Kind::Character | Kind::Block => device_number(
-            field(Header::MAJOR, "device")? as u32,
-            field(Header::MINOR, "device")? as u32,
-        ),
-        _ => 0,
-    };
-    let seconds = match said.seconds {
-        Some(seconds) => seconds,
-        None => field(Header::MTIME, "time")? as i64,
-    };
-    let whole = path.trim_end_matches('/');
-    Ok(Entry {
-        kind,
-        hard_link: flag == Flag::HardLink,
-        names: names(path).ok_or("name")?,
-        folder: whole.rsplit_once('/').map_or("", |(folder, _)| folder),
-        link,
-        rights: Rights {
-            mode: kind.bits() | mode,
-            uid: id(said.uid, Header::UID, "owner")?,
-            gid: id(said.gid, Header::GID, "group")?,
-        },
-        device,
-        contents: match kind {
-            Kind::Regular => contents,
-            _ => &[],
-        },
-        time: Time {
-            seconds,
-            nanoseconds: 0,
-        },
-    })
-}
-
-/// The directory that the last entry was in: the next one is mostly in the same.
-#[derive(Default)]
-struct Folder(Option<(String, u64)>);
-
-impl Folder {
-    /// That of an entry with these names above it.
-    fn find(
-        &mut self,
-        system: &mut dyn FileSystem,
-        env: &mut Env,
-        root: u64,
-        path: &str,
-        names: &[&[u8]],
-    ) -> Result<u64, Errno> {
-        match &self.0 {
-            Some((known, ino)) if known == path => Ok(*ino),
-            _ => {
-                let ino = directory(system, env, root, names)?;
-                self.0 = Some((path.to_string(), ino));
-                Ok(ino)
-            }
-        }
+impl From<Errno> for Flaw {
+    fn from(errno: Errno) -> Self {
+        Self::File(errno)
     }
 }
 
-fn make(
-    system: &mut dyn FileSystem,
-    env: &mut Env,
+/// Where entries become files.
+struct Loader<'a, 'e> {
+    system: &'a mut dyn FileSystem,
+    env: Env<'e>,
     root: u64,
-    entry: &Entry,
-    folder: &mut Folder,
-) -> Result<(), Errno> {
-    let owned = Change {
-        mode: Some(entry.rights.mode & 0o7777),
-        uid: Some(entry.rights.uid),
-        gid: Some(entry.rights.gid),
-        atime: Some(entry.time),
-        mtime: Some(entry.time),
-    };
-    let Some((name, parents)) = entry.names.split_last() else {
-        return system.change(env, root, &owned);
-    };
-    let parent = folder.find(system, env, root, entry.folder, parents)?;
-    let there = match system.find(env, parent, name) {
-        Ok(ino) => Some(ino),
-        Err(Errno::NOENT) => None,
-        Err(error) => return Err(error),
-    };
-    if let Some(ino) = there {
-        let is_directory = system.rights(env, ino)?.is_directory();
-        if is_directory && entry.kind == Kind::Directory {
-            return system.change(env, ino, &owned);
+    /// The directory that the last entry was in: the next one is mostly in the same.
+    folder: Option<(Path, u64)>,
+}
+
+impl Loader<'_, '_> {
+    fn make(&mut self, entry: &Entry) -> Result<(), Flaw> {
+        let Some((parent, name)) = self.find(entry.path)? else {
+            return Ok(self.change(self.root, entry)?);
+        };
+        if self.enter(parent, name, entry)? {
+            return Ok(());
         }
-        if is_directory {
-            // Which may be the one that is remembered.
-            folder.0 = None;
-            system.remove(env, parent, name)?;
-        } else {
-            system.unlink(env, parent, name)?;
+        // It is there.
+        let (system, env) = (&mut *self.system, &mut self.env);
+        let ino = system.find(env, parent, name)?;
+        match system.rights(env, ino)?.is_directory() {
+            true if entry.rights.is_directory() => return Ok(self.change(ino, entry)?),
+            true => {
+                // Which may be the one that is remembered.
+                self.folder = None;
+                system.remove(env, parent, name)?;
+            }
+            false => system.unlink(env, parent, name)?,
+        }
+        match self.enter(parent, name, entry)? {
+            true => Ok(()),
+            false => Err(Errno::EXIST.into()),
         }
     }
-    if entry.hard_link {
-        let names = names(entry.link).ok_or(Errno::INVAL)?;
-        let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
-        let above = directory(system, env, root, above)?;
-        let ino = system.find(env, above, last)?;
-        return system.add_name(env, parent, name, ino);
+
+    /// Makes the file of an entry, unless there is one of this name: whether it did.
+    fn enter(&mut self, parent: u64, name: &'static [u8], entry: &Entry) -> Result<bool, Flaw> {
+        let of = match entry.of {
+            OfEntry::File(of) => of,
+            OfEntry::HardLink(path) => {
+                let names = Path("", path).names().ok_or(Errno::INVAL)?;
+                let (last, above) = names.split_last().ok_or(Errno::INVAL)?;
+                let above = self.directory(above)?;
+                Of::Name(self.system.find(&mut self.env, above, last.as_bytes())?)
+            }
+        };
+        let file = Lasting {
+            name,
+            of,
+            rights: entry.rights,
+            time: entry.time,
+        };
+        Ok(self.system.place(&mut self.env, parent, &file)?)
     }
-    let new = match entry.kind {
-        Kind::Directory => New::Directory,
-        Kind::Link if entry.link.is_empty() => return Err(Errno::INVAL),
-        Kind::Link => New::Link(entry.link.as_bytes()),
-        kind => New::File(kind, entry.device),
-    };
-    let mut rights = entry.rights;
-    if entry.kind == Kind::Link {
-        rights.mode = S_IFLNK | 0o777;
+
+    /// The directory of a path's last name, which is made if it is missing, and that name; `None` for the root.
+    fn find(&mut self, path: Path) -> Result<Option<(u64, &'static [u8])>, Flaw> {
+        let split = path.split();
+        if let (Some((folder, name)), Some((known, ino))) = (split, self.folder)
+            && known == folder
+            && is_name(name)
+        {
+            return Ok(Some((ino, name.as_bytes())));
+        }
+        let names = path.names().ok_or(Flaw::Name)?;
+        let Some((name, above)) = names.split_last() else {
+            return Ok(None);
+        };
+        let ino = self.directory(above)?;
+        self.folder = split.map(|(folder, _)| (folder, ino));
+        Ok(Some((ino, name.as_bytes())))
     }
-    let ino = system.create(env, parent, name, new, rights)?;
-    if !entry.contents.is_empty() {
-        system.share(ino, entry.contents)?;
+
+    /// The directory of these names, made where it is missing. Links are not followed: nothing leads out of
+    /// the tree or to where the archive does not say.
+    fn directory(&mut self, names: &[&str]) -> Result<u64, Errno> {
+        let (system, env) = (&mut *self.system, &mut self.env);
+        let mut at = self.root;
+        for name in names {
+            let name = name.as_bytes();
+            at = match system.find(env, at, name) {
+                Ok(ino) if system.rights(env, ino)?.is_directory() => ino,
+                Ok(_) => return Err(Errno::NOTDIR),
+                Err(Errno::NOENT) => {
+                    let rights = Rights {
+                        mode: S_IFDIR | 0o755,
+                        uid: 0,
+                        gid: 0,
+                    };
+                    system.create(env, at, name, New::Directory, rights)?
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(at)
     }
-    system.change(
-        env,
-        ino,
-        &Change {
+
+    /// Gives a directory that is there what an entry says of it.
+    fn change(&mut self, ino: u64, entry: &Entry) -> Result<(), Errno> {
+        let change = Change {
+            mode: Some(entry.rights.mode & 0o7777),
+            uid: Some(entry.rights.uid),
+            gid: Some(entry.rights.gid),
             atime: Some(entry.time),
             mtime: Some(entry.time),
-            ..Change::default()
-        },
-    )
-}
-
-/// The directory of these names, made where it is missing. Links are not followed: nothing leads out of
-/// the tree or to where the archive does not say.
-fn directory(
-    system: &mut dyn FileSystem,
-    env: &mut Env,
-    root: u64,
-    names: &[&[u8]],
-) -> Result<u64, Errno> {
-    let mut at = root;
-    for name in names {
-        at = match system.find(env, at, name) {
-            Ok(ino) if system.rights(env, ino)?.is_directory() => ino,
-            Ok(_) => return Err(Errno::NOTDIR),
-            Err(Errno::NOENT) => {
-                let rights = Rights {
-                    mode: S_IFDIR | 0o755,
-                    uid: 0,
-                    gid: 0,
-                };
-                system.create(env, at, name, New::Directory, rights)?
-            }
-            Err(error) => return Err(error),
         };
+        self.system.change(&mut self.env, ino, &change)
     }
-    Ok(at)
 }

@@ -5,14 +5,16 @@
 //! in a listing are. So whoever lists gets what is there all the time exactly once, whatever is
 //! made and removed meanwhile.
 
-use alloc::boxed::Box;
+use alloc::borrow::Cow;
 use core::hash::BuildHasher;
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 struct Slot {
-    name: Box<[u8]>,
+    /// Those of an archive's files stay where they are.
+    name: Cow<'static, [u8]>,
     ino: u64,
 }
 
@@ -38,24 +40,26 @@ impl Directory {
     /// The slot and the file of a name.
     pub fn find(&self, name: &[u8]) -> Option<(u32, u64)> {
         let slot = *self.index.find(self.hasher.hash_one(name), |&slot| {
-            &*self.slots[slot as usize].name == name
+            *self.slots[slot as usize].name == *name
         })?;
         Some((slot, self.slots[slot as usize].ino))
     }
 
-    /// Adds an entry of a name that is not there yet; gives its slot.
-    pub fn insert(&mut self, name: &[u8], ino: u64) -> u32 {
-        debug_assert!(self.find(name).is_none());
-        let slot = self.slots.insert(Slot {
-            name: name.into(),
-            ino,
-        }) as u32;
+    /// Adds an entry, unless there is one of this name already; gives its slot.
+    pub fn insert(&mut self, name: Cow<'static, [u8]>, ino: u64) -> Option<u32> {
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index
-            .insert_unique(hasher.hash_one(name), slot, |&slot| {
-                hasher.hash_one(&*slots[slot as usize].name)
-            });
-        slot
+        let entry = self.index.entry(
+            hasher.hash_one(&*name),
+            |&slot| *slots[slot as usize].name == *name,
+            |&slot| hasher.hash_one(&*slots[slot as usize].name),
+        );
+        let Entry::Vacant(vacant) = entry else {
+            return None;
+        };
+        let slot = self.slots.vacant_key() as u32;
+        vacant.insert(slot);
+        self.slots.insert(Slot { name, ino });
+        Some(slot)
     }
 
     /// Lets a name that is there mean another file; gives its slot and the file that it meant.
@@ -71,7 +75,7 @@ impl Directory {
         let entry = self
             .index
             .find_entry(self.hasher.hash_one(name), |&slot| {
-                &*slots[slot as usize].name == name
+                *slots[slot as usize].name == *name
             })
             .ok()?;
         let (slot, _) = entry.remove();
@@ -102,6 +106,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -116,7 +121,8 @@ mod tests {
             for (number, (insert, name)) in steps.into_iter().enumerate() {
                 let text = [b'n', name];
                 if insert && model.insert(text, number as u64).is_none() {
-                    directory.insert(&text, number as u64);
+                    directory.insert(Cow::Owned(text.into()), number as u64).unwrap();
+                    prop_assert_eq!(directory.insert(Cow::Owned(text.into()), 77), None);
                 } else if insert {
                     directory.replace(&text, number as u64).unwrap();
                 } else {
@@ -140,7 +146,7 @@ mod tests {
         ) {
             let mut directory = Directory::default();
             for name in 0..40u8 {
-                directory.insert(&[name], 1);
+                directory.insert(Cow::Owned(vec![name]), 1);
             }
             let (mut from, mut steps, mut seen) = (0, steps.into_iter(), Vec::new());
             loop {
@@ -156,7 +162,7 @@ mod tests {
                     if !insert {
                         directory.remove(&[name]);
                     } else if directory.find(&[name]).is_none() {
-                        directory.insert(&[name], 1);
+                        directory.insert(Cow::Owned(vec![name]), 1);
                     }
                 }
             }

@@ -19,7 +19,7 @@ pub mod source;
 pub mod tmpfs;
 pub mod tree;
 
-use alloc::rc::Rc;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
@@ -186,11 +186,39 @@ impl New<'_> {
     }
 }
 
+/// A file of an archive. Its name and what is in it lie somewhere else and never change: nothing is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting {
+    /// Its name.
+    pub name: &'static [u8],
+    /// What it is.
+    pub of: Of,
+    /// Type and permissions, owner, group.
+    pub rights: Rights,
+    /// When it was changed.
+    pub time: Time,
+}
+
+/// What a [`Lasting`] file is.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    /// A directory.
+    Directory,
+    /// A symbolic link with this text.
+    Link(&'static [u8]),
+    /// A regular file: no memory is needed for its contents until they are changed or mapped.
+    Contents(&'static [u8]),
+    /// A file of another kind, and its device number if it is a device.
+    Special(u64),
+    /// Another name of this file.
+    Name(u64),
+}
+
 /// Where a symbolic link leads.
 #[derive(Clone, Debug)]
 pub enum Link {
     /// To a path.
-    Path(Rc<[u8]>),
+    Path(Cow<'static, [u8]>),
     /// To a file, whatever its name (`/proc/self/exe`).
     Node(Node),
     /// To what a process has open (`/proc/self/fd/3`), if it still has.
@@ -355,6 +383,15 @@ pub trait FileSystem {
         Err(Errno::PERM)
     }
 
+    /// Makes a file of an archive in a directory, unless that has one of this name already: whether it did. The
+    /// directory's times stay.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`add_name`](Self::add_name).
+    fn place(&mut self, env: &mut Env, directory: u64, file: &Lasting) -> Result<bool> {
+        Err(Errno::PERM)
+    }
+
     /// Makes a regular file without a name.
     ///
     /// # Errors
@@ -433,15 +470,6 @@ pub trait FileSystem {
         let length = from.take(env.pages, &mut text);
         self.order(env, ino, &text)?;
         Ok(length)
-    }
-
-    /// Gives a regular file that is empty these contents, which lie somewhere else and never change: no memory
-    /// is needed for them until they are changed or mapped.
-    ///
-    /// # Errors
-    /// `EINVAL`.
-    fn share(&mut self, ino: u64, contents: &'static [u8]) -> Result<()> {
-        Err(Errno::INVAL)
     }
 
     /// Makes a regular file this long: cut, or with a hole at its end.

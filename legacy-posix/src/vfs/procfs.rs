@@ -362,7 +362,7 @@ impl FileSystem for Procfs {
     }
 
     fn link(&self, env: &mut Env, ino: u64) -> Result<Link> {
-        let text = |text: &str| Ok(Link::Path(text.as_bytes().into()));
+        let text = |text: &str| Ok(Link::Path(text.as_bytes().to_vec().into()));
         match About::of(ino)? {
             About::Fixed(index) => match FIXED.get(index).ok_or(Errno::NOENT)?.2 {
                 What::Link(to) => text(to),

@@ -4,8 +4,8 @@
 //! Contents are frames of the pool, so that they can be mapped; everything else is on the server's heap,
 //! and the number of files is limited so that this can be no more than was planned for.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -15,7 +15,9 @@ use slab::Slab;
 use super::data::Data;
 use super::directory::Directory;
 use super::permission::without_set_ids;
-use super::{Attributes, Change, Entry, Env, FileSystem, Kind, Link, New, Rights, Time, Usage};
+use super::{
+    Attributes, Change, Entry, Env, FileSystem, Kind, Lasting, Link, New, Of, Rights, Time, Usage,
+};
 use crate::{Buffer, Errno, PAGE, Page, Pages, Result};
 
 /// Names that a file may have (LINK_MAX is 127 or more; this is what fits every tool).
@@ -27,7 +29,7 @@ enum Body {
         entries: Box<Directory>,
         parent: u64,
     },
-    Link(Rc<[u8]>),
+    Link(Cow<'static, [u8]>),
     Special(u64),
 }
 
@@ -42,6 +44,23 @@ struct Inode {
     ctime: Time,
     btime: Time,
     body: Body,
+}
+
+impl Inode {
+    /// One that is made now and has no name yet.
+    const fn new(rights: Rights, now: Time, body: Body) -> Self {
+        Self {
+            rights,
+            names: 0,
+            holds: 0,
+            home: NEVER,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: now,
+            body,
+        }
+    }
 }
 
 /// The file system.
@@ -63,19 +82,15 @@ impl Tmpfs {
     /// An empty one, whose root has these rights, of at most so many pages and files.
     pub fn new(name: &'static str, root: Rights, frames: usize, files: usize, now: Time) -> Self {
         let mut inodes = Slab::new();
+        let body = Body::Directory {
+            entries: Box::default(),
+            parent: ROOT,
+        };
         inodes.insert(Inode {
-            rights: root,
             names: 2,
             holds: 1,
             home: (ROOT, 0),
-            atime: now,
-            mtime: now,
-            ctime: now,
-            btime: now,
-            body: Body::Directory {
-                entries: Box::default(),
-                parent: ROOT,
-            },
+            ..Inode::new(root, now, body)
         });
         Self {
             inodes,
@@ -164,26 +179,34 @@ impl Tmpfs {
         Ok(result)
     }
 
+    /// Whether a file may get one more name.
+    fn takes_names(&self, ino: u64) -> Result<()> {
+        let inode = self.get(ino)?;
+        // What has lost its last name gets no other; what never had one does (`O_TMPFILE`).
+        if inode.names == 0 && inode.home != NEVER {
+            return Err(Errno::NOENT);
+        }
+        if inode.names >= NAMES_MAX {
+            return Err(Errno::MLINK);
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.inodes.len() >= self.most_files
+    }
+
     fn make(&mut self, now: Time, rights: Rights, body: Body) -> Result<u64> {
-        if self.inodes.len() >= self.most_files {
+        if self.is_full() {
             return Err(Errno::NOSPC);
         }
-        Ok(self.inodes.insert(Inode {
-            rights,
-            names: 0,
-            holds: 0,
-            home: NEVER,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            btime: now,
-            body,
-        }) as u64
-            + 1)
+        Ok(self.inodes.insert(Inode::new(rights, now, body)) as u64 + 1)
     }
 
     fn enter(&mut self, now: Time, directory: u64, name: &[u8], ino: u64) -> Result<()> {
+        let name = Cow::Owned(name.into());
         let slot = self.entries_mut(directory, now)?.insert(name, ino);
+        let slot = slot.ok_or(Errno::EXIST)?;
         let inode = self.get_mut(ino)?;
         inode.home = (directory, slot);
         inode.ctime = now;
@@ -383,7 +406,7 @@ impl FileSystem for Tmpfs {
                 entries: Box::default(),
                 parent: directory,
             },
-            New::Link(text) => Body::Link(text.into()),
+            New::Link(text) => Body::Link(text.to_vec().into()),
             New::File(Kind::Regular, _) => Body::Regular(Data::default()),
             New::File(_, device) => Body::Special(device),
         };
@@ -394,21 +417,66 @@ impl FileSystem for Tmpfs {
         Ok(ino)
     }
 
+    fn place(&mut self, env: &mut Env, directory: u64, file: &Lasting) -> Result<bool> {
+        self.open_to_names(directory)?;
+        let body = match file.of {
+            Of::Directory => Some(Body::Directory {
+                entries: Box::default(),
+                parent: directory,
+            }),
+            Of::Link(text) => Some(Body::Link(Cow::Borrowed(text))),
+            Of::Contents(bytes) => Some(Body::Regular(Data::of(bytes))),
+            Of::Special(device) => Some(Body::Special(device)),
+            Of::Name(_) => None,
+        };
+        let ino = match file.of {
+            Of::Name(ino) => {
+                self.takes_names(ino)?;
+                ino
+            }
+            _ if self.is_full() && self.entries(directory)?.find(file.name).is_none() => {
+                return Err(Errno::NOSPC);
+            }
+            _ => self.inodes.vacant_key() as u64 + 1,
+        };
+        let Body::Directory { entries, .. } = &mut self.get_mut(directory)?.body else {
+            return Err(Errno::NOTDIR);
+        };
+        let Some(slot) = entries.insert(Cow::Borrowed(file.name), ino) else {
+            return Ok(false);
+        };
+        match body {
+            Some(body) => {
+                let (names, names_above) = match file.of {
+                    Of::Directory => (2, 1),
+                    _ => (1, 0),
+                };
+                self.inodes.insert(Inode {
+                    names,
+                    home: (directory, slot),
+                    atime: file.time,
+                    mtime: file.time,
+                    ..Inode::new(file.rights, env.now, body)
+                });
+                self.get_mut(directory)?.names += names_above;
+            }
+            None => {
+                let inode = self.get_mut(ino)?;
+                inode.names += 1;
+                inode.home = (directory, slot);
+            }
+        }
+        Ok(true)
+    }
+
     fn create_unnamed(&mut self, env: &mut Env, rights: Rights) -> Result<u64> {
         self.make(env.now, rights, Body::Regular(Data::default()))
     }
 
     fn add_name(&mut self, env: &mut Env, directory: u64, name: &[u8], ino: u64) -> Result<()> {
         self.open_to_names(directory)?;
-        let inode = self.get_mut(ino)?;
-        // What has lost its last name gets no other; what never had one does (`O_TMPFILE`).
-        if inode.names == 0 && inode.home != NEVER {
-            return Err(Errno::NOENT);
-        }
-        if inode.names >= NAMES_MAX {
-            return Err(Errno::MLINK);
-        }
-        inode.names += 1;
+        self.takes_names(ino)?;
+        self.get_mut(ino)?.names += 1;
         self.enter(env.now, directory, name, ino)
     }
 
@@ -542,16 +610,6 @@ impl FileSystem for Tmpfs {
             }
         }
         written
-    }
-
-    fn share(&mut self, ino: u64, contents: &'static [u8]) -> Result<()> {
-        match &mut self.get_mut(ino)?.body {
-            Body::Regular(data) if data.size() == 0 && data.frames() == 0 => {
-                *data = Data::of(contents);
-                Ok(())
-            }
-            _ => Err(Errno::INVAL),
-        }
     }
 
     fn resize(&mut self, env: &mut Env, ino: u64, size: u64) -> Result<()> {
