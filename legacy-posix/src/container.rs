@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
-use xos::protocol::container::{Command, Stream};
+use xos::protocol::container::{Command, Stream, Streams};
 use xos::protocol::start::strings;
 use xos_container::{MountFlags, MountKind, Setup};
 
@@ -27,6 +27,7 @@ use crate::server::exec::Start;
 use crate::server::{SIGKILL, SIGSTOP, Server};
 use crate::signal::{Info, Signal};
 use crate::task::Limits;
+use crate::tty::TerminalId;
 use crate::vfs::procfs::Procfs;
 use crate::vfs::{Call, PATH_MAX};
 use crate::{Credentials, Errno, PAGE, Page, Pages, ProcessId, Result, ThreadId};
@@ -69,11 +70,20 @@ struct Input {
     ended: bool,
 }
 
+/// A terminal of a program that was started from outside.
+struct Terminal {
+    id: TerminalId,
+    /// The program's number.
+    of: u32,
+    ends: LineEnds,
+}
+
 /// The container, beside its server.
 pub struct Container {
     template: Template,
     outputs: Vec<Output>,
     inputs: Vec<Input>,
+    terminals: Vec<Terminal>,
     /// Whose input has been taken, and nobody has been told.
     taken: Vec<u32>,
     /// The frame by which output is read and input is written.
@@ -82,7 +92,7 @@ pub struct Container {
     execs: Vec<(ProcessId, u32)>,
     /// Ends of such programs that nobody has been told of.
     done: Vec<(u32, u8)>,
-    /// Line ends of its terminal.
+    /// Line ends of its own terminal.
     ends: LineEnds,
 }
 
@@ -177,14 +187,20 @@ impl Container {
             },
             outputs: Vec::new(),
             inputs: Vec::new(),
+            terminals: Vec::new(),
             taken: Vec::new(),
             scratch,
             execs: Vec::new(),
             done: Vec::new(),
             ends: LineEnds::default(),
         };
+        let streams = match (process.terminal, setup.input) {
+            (true, _) => Streams::Terminal,
+            (false, true) => Streams::Input,
+            (false, false) => Streams::Output,
+        };
         container
-            .open_streams(&mut server, thread, ITSELF, setup.input, process.terminal)
+            .open_streams(&mut server, thread, ITSELF, streams)
             .map_err(step("the standard streams cannot be opened"))?;
         let arguments = setup.arguments().map(|text| text.into()).collect();
         let environment = container.template.environment.clone();
@@ -199,10 +215,15 @@ impl Container {
         server: &mut Server<K, P>,
         thread: ThreadId,
         of: u32,
-        input: bool,
-        terminal: bool,
+        streams: Streams,
     ) -> Result<()> {
-        if terminal {
+        if streams == Streams::Terminal && of != ITSELF {
+            let id = server.with_files(thread, |files, call| files.open_own_terminal(call))?;
+            let ends = LineEnds::default();
+            self.terminals.push(Terminal { id, of, ends });
+            return Ok(());
+        }
+        if streams == Streams::Terminal {
             server.make_console();
             let console = server.console.ok_or(Errno::NXIO)?;
             return server.with_files(thread, |files, call| {
@@ -215,7 +236,7 @@ impl Container {
                 Ok(())
             });
         }
-        if input {
+        if streams == Streams::Input {
             let pipe = server.with_files(thread, |files, call| files.open_input(call))?;
             self.inputs.push(Input {
                 pipe,
@@ -293,11 +314,11 @@ impl Container {
                 arguments,
                 environment,
                 cwd,
-                input,
+                streams,
             } => {
                 let arguments = (arguments, environment);
                 let started = server.intervene(|server| {
-                    let started = self.exec(server, number, arguments, cwd, input);
+                    let started = self.exec(server, number, arguments, cwd, streams);
                     if let Err((Some(process), _)) = &started {
                         server.end_process(*process, 0);
                         server.finished.retain(|(id, _)| id != process);
@@ -315,6 +336,7 @@ impl Container {
                     for input in self.inputs.extract_if(.., |input| input.of == number) {
                         server.files.end_input(&mut server.pages, input.pipe);
                     }
+                    self.hang_up(server, number);
                     server.kernel.log(format_args!("{error}"));
                     self.done.push((number, error.status()));
                 }
@@ -329,7 +351,7 @@ impl Container {
         number: u32,
         (arguments, environment): (&str, &str),
         cwd: &str,
-        input: bool,
+        streams: Streams,
     ) -> Result<(), (Option<ProcessId>, BootError)> {
         let table = server.files.create_table();
         let root = server.files.root();
@@ -353,7 +375,11 @@ impl Container {
             .with_files(thread, |files, call| files.chdir(call, &directory))
             .map_err(step(String::from_utf8_lossy(&directory)))
             .map_err(failed)?;
-        self.open_streams(server, thread, number, input, false)
+        if let Ok(process) = server.tasks.process_of_mut(thread) {
+            // Whose terminal is it?
+            process.credentials = self.template.credentials.clone();
+        }
+        self.open_streams(server, thread, number, streams)
             .map_err(step("the standard streams cannot be opened"))
             .map_err(failed)?;
         let name = |text: &[u8]| text.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
@@ -373,6 +399,11 @@ impl Container {
     fn input<K: Kernel, P: Pages>(&mut self, server: &mut Server<K, P>, of: u32, bytes: &[u8]) {
         if of == ITSELF && server.console.is_some() {
             server.input(bytes);
+            self.taken.push(of);
+            return;
+        }
+        if let Some(terminal) = self.terminals.iter().find(|terminal| terminal.of == of) {
+            server.input_of(terminal.id, bytes);
             self.taken.push(of);
             return;
         }
@@ -414,6 +445,13 @@ impl Container {
         });
     }
 
+    /// Nobody is at the other side of a program's terminal any more, if it has one.
+    fn hang_up<K: Kernel, P: Pages>(&mut self, server: &mut Server<K, P>, of: u32) {
+        for terminal in self.terminals.extract_if(.., |terminal| terminal.of == of) {
+            server.intervene(|server| server.files.hang_up(&mut server.pages, terminal.id));
+        }
+    }
+
     /// What is to be told outside: output first, ends after it.
     pub fn report<K: Kernel, P: Pages>(
         &mut self,
@@ -443,13 +481,17 @@ impl Container {
             // Who waited for room goes on.
             server.settle();
         }
-        let ends = &mut self.ends;
-        server.drain_console(|bytes| {
-            tell(Report::Output(ITSELF, Stream::Output, &ends.convert(bytes)));
-        });
-        let rest = ends.finish();
-        if !rest.is_empty() {
-            tell(Report::Output(ITSELF, Stream::Output, rest));
+        let own = server.console.map(|id| (id, ITSELF, &mut self.ends));
+        let others = self.terminals.iter_mut();
+        let others = others.map(|terminal| (terminal.id, terminal.of, &mut terminal.ends));
+        for (id, of, ends) in own.into_iter().chain(others) {
+            server.drain_terminal(id, |bytes| {
+                tell(Report::Output(of, Stream::Output, &ends.convert(bytes)));
+            });
+            let rest = ends.finish();
+            if !rest.is_empty() {
+                tell(Report::Output(of, Stream::Output, rest));
+            }
         }
         let (files, pages) = (&mut server.files, &mut server.pages);
         self.outputs.retain(|output| {
@@ -462,6 +504,7 @@ impl Container {
         for (process, status) in core::mem::take(&mut server.finished) {
             if let Some(at) = self.execs.iter().position(|(id, _)| *id == process) {
                 let (_, number) = self.execs.swap_remove(at);
+                self.hang_up(server, number);
                 self.done.push((number, shell_status(status)));
             }
         }

@@ -20,7 +20,7 @@ use sel4::cap;
 use sel4_microkit::{Channel, NullHandler, memory_region_bytes, protection_domain};
 use xos_client::{Console, Container, Factory, Handle, Manager, Slots, Timer};
 use xos_container_line::{Containers, Cost, FACTORY, Input, MAX_INPUT, Piece, Run};
-use xos_protocol::container::Stream;
+use xos_protocol::container::{Stream, Streams};
 use xos_protocol::factory::{Spec, When};
 use xos_protocol::manager::{
     Consent, Edge, Free, IcInfo, Open, PAGE, Payer, RegionCreate, Rights, ServiceInfo, Share,
@@ -492,11 +492,16 @@ impl Containers for Machine {
         arguments: &[String],
         environment: &[String],
         cwd: &str,
-        input: bool,
+        input: Option<Input>,
     ) -> Result<u32> {
+        let streams = match input {
+            None => Streams::Output,
+            Some(Input::Lines) => Streams::Input,
+            Some(Input::Raw) => Streams::Terminal,
+        };
         let arguments = joined(arguments.iter().map(String::as_str));
         let environment = joined(environment.iter().map(String::as_str));
-        container.exec_with(&arguments, &environment, cwd, input)
+        container.exec_with(&arguments, &environment, cwd, streams)
     }
 
     fn wait_for_exec(&mut self, (_, container): Self::Container, number: u32) -> Result<u8> {

@@ -2,7 +2,7 @@
 //! A container as the holder of its handle sees it, and as the server within it sees its factory.
 
 use serde::Serialize;
-use xos_protocol::container::{Command, Log, Request, ServerOp, Stream};
+use xos_protocol::container::{Command, Log, Request, ServerOp, Stream, Streams};
 use xos_protocol::wire::{self, MAX_BYTES, MAX_WORDS};
 use xos_protocol::{Error, Result};
 
@@ -66,22 +66,22 @@ impl<P: Port> Container<P> {
     /// [`Request::Exec`] of a program whose input is at its end: gives the program's number. Strings are lists,
     /// each string ended by a NUL byte.
     pub fn exec(&self, arguments: &str, environment: &str, cwd: &str) -> Result<u32> {
-        self.exec_with(arguments, environment, cwd, false)
+        self.exec_with(arguments, environment, cwd, Streams::Output)
     }
 
-    /// The same, of one that gets [`input`](Self::input) if that is wanted.
+    /// The same, of one whose streams are these: it may get [`input`](Self::input).
     pub fn exec_with(
         &self,
         arguments: &str,
         environment: &str,
         cwd: &str,
-        input: bool,
+        streams: Streams,
     ) -> Result<u32> {
         let number = self.ask_word(&Request::Exec {
             arguments,
             environment,
             cwd,
-            input,
+            streams,
         })?;
         u32::try_from(number).map_err(|_| Error::Unknown)
     }

@@ -4,7 +4,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::{CommandError, is_assignment, size};
+use crate::{CommandError, Input, is_assignment, size};
 
 /// The factory that makes them.
 pub const FACTORY: &str = "container";
@@ -15,7 +15,7 @@ pub const RUN: &str =
 pub const OTHERS: &str = "container list|exec|logs|inspect|kill|wait|rm|stats";
 /// All of them.
 pub const ALL: &str = "container run|list|exec|logs|inspect|kill|wait|rm|stats";
-const EXEC: &str = "container exec [-i] [-e NAME=VALUE] [-w FOLDER] NAME COMMAND...";
+const EXEC: &str = "container exec [-it] [-e NAME=VALUE] [-w FOLDER] NAME COMMAND...";
 const KILL: &str = "container kill [-s SIGNAL] NAME...";
 const REMOVE: &str = "container rm [-f] NAME...";
 const WAIT: &str = "container wait NAME";
@@ -71,8 +71,8 @@ pub enum Command {
         environment: Vec<String>,
         /// Where; empty: where the container's own begins.
         cwd: String,
-        /// Whether what is typed is its input.
-        input: bool,
+        /// What becomes of what is typed, if it is its input.
+        input: Option<Input>,
     },
     /// What one has printed.
     Logs(String),
@@ -208,10 +208,11 @@ fn run(words: &[String]) -> Result<Command, CommandError> {
 
 fn exec(words: &[String]) -> Result<Command, CommandError> {
     let mut options = Options { words, usage: EXEC };
-    let (mut environment, mut cwd, mut input) = (Vec::new(), String::new(), false);
+    let (mut environment, mut cwd, mut input) = (Vec::new(), String::new(), None);
     while let Some((option, given)) = options.next() {
         match option {
-            "-i" | "--interactive" if given.is_none() => input = true,
+            "-i" | "--interactive" if given.is_none() => input = input.or(Some(Input::Lines)),
+            "-t" | "--tty" | "-it" | "-ti" if given.is_none() => input = Some(Input::Raw),
             "-e" | "--env" => environment.push(options.variable(given)?),
             "-w" | "--workdir" => cwd = options.value(given)?.to_string(),
             _ => return Err(options.wrong()),
@@ -315,7 +316,7 @@ mod tests {
         else {
             panic!("{line}");
         };
-        assert_eq!((&*name, &*cwd, input), ("web", "/tmp", true));
+        assert_eq!((&*name, &*cwd, input), ("web", "/tmp", Some(Input::Lines)));
         assert_eq!(
             (arguments, environment),
             (
@@ -323,6 +324,24 @@ mod tests {
                 vec!["A=1".into()]
             )
         );
+    }
+
+    #[test]
+    fn a_program_in_a_container_may_have_a_terminal() {
+        for (options, expected) in [
+            ("", None),
+            ("-i", Some(Input::Lines)),
+            ("-t", Some(Input::Raw)),
+            ("-it", Some(Input::Raw)),
+            ("-ti", Some(Input::Raw)),
+            ("-t -i", Some(Input::Raw)),
+            ("-i -t", Some(Input::Raw)),
+        ] {
+            let Ok(Command::Exec { input, .. }) = parse(&format!("exec {options} web sh")) else {
+                panic!("{options}");
+            };
+            assert_eq!(input, expected, "{options}");
+        }
     }
 
     #[test]
@@ -367,7 +386,7 @@ mod tests {
             ("frobnicate", ALL),
             ("run", RUN),
             ("run -d -it busybox", RUN),
-            ("exec -t web sh", EXEC),
+            ("exec -x web sh", EXEC),
             ("run --name", RUN),
             ("run -e x busybox", RUN),
             ("exec web", EXEC),

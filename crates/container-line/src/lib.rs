@@ -98,14 +98,14 @@ pub trait Containers {
         container: Self::Container,
         signal: u8,
     ) -> Result<(), Self::Error>;
-    /// Runs a program in it, with or without input; gives its number.
+    /// Runs a program in it; gives its number. With [`Input::Raw`] its streams are a terminal.
     fn exec_in(
         &mut self,
         container: Self::Container,
         arguments: &[String],
         environment: &[String],
         cwd: &str,
-        input: bool,
+        input: Option<Input>,
     ) -> Result<u32, Self::Error>;
     /// Waits for such a program; gives its status.
     fn wait_for_exec(&mut self, container: Self::Container, number: u32)

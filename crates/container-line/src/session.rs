@@ -126,7 +126,7 @@ impl<S: Containers> Session<S> {
                 let number = system
                     .exec_in(container, &arguments, &environment, &cwd, input)
                     .map_err(Failure::of("run a program in it"))?;
-                follow(system, container, number, input.then_some(Input::Lines));
+                follow(system, container, number, input);
                 let status = system
                     .wait_for_exec(container, number)
                     .map_err(Failure::of("learn how it ended"))?;

@@ -61,6 +61,18 @@ impl Stream {
     }
 }
 
+/// What the standard streams of a program are that is started in a container.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum Streams {
+    /// Output and errors are read outside; the input is at its end.
+    #[default]
+    Output,
+    /// The same with input from outside.
+    Input,
+    /// All three are a terminal of its own, whose other side is outside.
+    Terminal,
+}
+
 /// What the holder of a container's handle asks. Strings are lists, each string ended by a NUL byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Request<'a> {
@@ -85,8 +97,8 @@ pub enum Request<'a> {
         environment: &'a str,
         /// Working directory; empty: the container's.
         cwd: &'a str,
-        /// Whether there will be [`Input`](Self::Input) for it. Otherwise its input is at its end.
-        input: bool,
+        /// What its standard streams are: whether there will be [`Input`](Self::Input) for it.
+        streams: Streams,
     },
     /// Says that there will be [`Input`](Self::Input) for the container's first process; before it is started.
     Attach {
@@ -148,7 +160,7 @@ pub enum Command<'a> {
         /// See [`Request::Exec`].
         cwd: &'a str,
         /// See [`Request::Exec`].
-        input: bool,
+        streams: Streams,
     },
     /// Give a program its input, and say [`ServerOp::Taken`] when there may be more.
     Input {

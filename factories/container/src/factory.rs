@@ -10,7 +10,7 @@ use xos_client::{Manager, Port};
 use xos_container::{
     CONTAINERS, Container, Grant, IMAGES, List, MAX_SETUP_BYTES, MountKind, Setup, Span, is_name,
 };
-use xos_protocol::container::{Command, Log, Request as Asked, ServerOp, Stream};
+use xos_protocol::container::{Command, Log, Request as Asked, ServerOp, Stream, Streams};
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory as MemoryOf, Names,
     Quota, Teardown,
@@ -70,7 +70,8 @@ pub trait Memory {
 #[derive(Debug)]
 pub struct Contained<I> {
     program: I,
-    record: usize,
+    /// Index of its record.
+    pub record: usize,
 }
 
 /// The container factory, with at most `N` containers at a time. `F` makes the programs that are its servers.
@@ -330,7 +331,7 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 arguments,
                 environment,
                 cwd,
-                input,
+                streams,
             } => {
                 if !running {
                     return Err(Error::BadState);
@@ -338,13 +339,13 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
                 if strings(arguments).next().is_none_or(str::is_empty) {
                     return Err(Error::Malformed);
                 }
-                let number = record.exec(input)?;
+                let number = record.exec(streams != Streams::Output)?;
                 let command = Command::Exec {
                     number,
                     arguments,
                     environment,
                     cwd,
-                    input,
+                    streams,
                 };
                 if let Err(error) = record.command(&command) {
                     record.forget_exec();

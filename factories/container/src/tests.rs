@@ -11,7 +11,7 @@ use xos_container::{
     Capabilities, CapabilitySets, Container, Digest, Limits, List, Mount, MountFlags, MountKind,
     Process, Root, Setup, Span, User,
 };
-use xos_protocol::container::{Command, Log, Request, ServerOp, Stream};
+use xos_protocol::container::{Command, Log, Request, ServerOp, Stream, Streams};
 use xos_protocol::factory::{HandleOp, SelfOp, SessionOp, Spec};
 use xos_protocol::manager::{Op, Payer, RegionCreate, Rights, Share};
 use xos_protocol::wire::{self, MAX_WORDS};
@@ -673,7 +673,7 @@ fn a_server_that_fetches_nothing_costs_a_bounded_amount() {
             arguments: "true\0",
             environment: "",
             cwd: "",
-            input: false,
+            streams: Streams::Output,
         };
         assert_eq!(test.holder(id, &exec), full);
         assert_eq!(
@@ -691,7 +691,7 @@ fn a_program_is_started_in_a_container_and_waited_for_once() {
             arguments: "ls\0/\0",
             environment: "B=1\0",
             cwd: "/tmp",
-            input: false,
+            streams: Streams::Output,
         };
         let number = word(&answer(test.holder(id, &exec)).unwrap());
         let fetched = bytes(&answer(test.server(id, ServerOp::Next, &[])).unwrap());
@@ -700,7 +700,7 @@ fn a_program_is_started_in_a_container_and_waited_for_once() {
             arguments: "ls\0/\0",
             environment: "B=1\0",
             cwd: "/tmp",
-            input: false,
+            streams: Streams::Output,
         };
         assert_eq!(postcard::from_bytes::<Command<'_>>(&fetched), Ok(expected));
         assert!(matches!(
@@ -725,7 +725,7 @@ fn output_of_a_program_that_was_started_in_a_container_is_its_own_and_ends_with_
             arguments: "ls\0",
             environment: "",
             cwd: "",
-            input: false,
+            streams: Streams::Output,
         };
         let of = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
         answer(test.server(id, ServerOp::Next, &[])).unwrap();
@@ -766,7 +766,7 @@ fn programs_that_were_started_in_a_container_are_killed_with_it() {
             arguments: "sleep\0",
             environment: "",
             cwd: "",
-            input: false,
+            streams: Streams::Output,
         };
         let waited = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
         let unwaited = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
@@ -884,7 +884,7 @@ fn a_servers_word_is_about_its_own_container_alone() {
             arguments: "x\0",
             environment: "",
             cwd: "",
-            input: false,
+            streams: Streams::Output,
         };
         let number = word(&answer(test.holder(one, &exec)).unwrap());
         assert_eq!(

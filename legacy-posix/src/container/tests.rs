@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 
 use linux_raw_sys::general as linux;
-use xos::protocol::container::{Command, Stream};
+use xos::protocol::container::{Command, Stream, Streams};
 use xos_container::{
     Capabilities, CapabilitySets, Container as Description, Digest, Limits, List, Mount,
     MountFlags, MountKind, Process, Resource, Rlimit, Root, Setup, Span, User,
@@ -125,13 +125,17 @@ impl Contained {
     }
 
     fn exec(&mut self, number: u32, arguments: &str) -> ThreadId {
+        self.exec_with(number, arguments, Streams::Output)
+    }
+
+    fn exec_with(&mut self, number: u32, arguments: &str, streams: Streams) -> ThreadId {
         let before: Vec<_> = self.test.server.tasks.threads.keys().collect();
         self.command(Command::Exec {
             number,
             arguments,
             environment: "A=3\0",
             cwd: "",
-            input: false,
+            streams,
         });
         let mut now = self.test.server.tasks.threads.keys();
         now.find(|thread| !before.contains(thread))
@@ -473,6 +477,58 @@ fn a_program_is_started_from_outside_beside_the_first() {
 }
 
 #[test]
+fn a_program_run_beside_the_first_may_have_a_terminal_of_its_own() {
+    let mut c = start(description());
+    c.reports();
+    let t = c.exec_with(6, "init\0", Streams::Terminal);
+    assert_eq!(c.test.call(t, linux::__NR_getpgrp, []), Some(2));
+    let size = [0, linux_raw_sys::ioctl::TIOCGWINSZ.into(), DATA];
+    assert_eq!(c.test.call(t, linux::__NR_ioctl, size), Some(0));
+    assert_eq!(c.test.get::<1>(t, DATA), [24 | 80 << 16]);
+    // A line at a time, with mistakes in it, which are shown as they are typed.
+    let read = [0, DATA, 100];
+    assert_eq!(c.test.call(t, linux::__NR_read, read), None);
+    let typed = |c: &mut Contained, bytes| c.command(Command::Input { of: 6, bytes });
+    typed(&mut c, b"ax\x7fb\r");
+    assert_eq!(c.test.result(t), Some(3));
+    c.test.call(t, linux::__NR_write, [2, DATA, 3]);
+    let (output, _) = c.reports();
+    let text: Vec<u8> = output
+        .iter()
+        .flat_map(|(_, _, bytes)| bytes.clone())
+        .collect();
+    assert!(
+        output
+            .iter()
+            .all(|(of, stream, _)| (*of, *stream) == (6, Stream::Output))
+    );
+    assert_eq!(text, b"ax\x08 \x08b\nab\n");
+    // The first process has no part in it. The interrupt character ends who runs there.
+    assert_eq!(
+        c.test.call(INIT, linux::__NR_ioctl, size).unwrap(),
+        error(Errno::NOTTY)
+    );
+    let child = c.test.fork(t);
+    typed(&mut c, b"\x03");
+    assert_eq!(c.reports().1, [(6, 130)]);
+    let wait = [u64::MAX, 0, linux::WNOHANG.into(), 0];
+    let waited = c.test.call(INIT, linux::__NR_wait4, wait);
+    assert_eq!(waited, Some(child.number().into()));
+    assert!(c.container.terminals.is_empty());
+    assert_eq!(c.test.server.files.terminals.pseudos(), 0);
+    // One that cannot be run leaves none.
+    c.command(Command::Exec {
+        number: 7,
+        arguments: "none\0",
+        environment: "",
+        cwd: "",
+        streams: Streams::Terminal,
+    });
+    assert_eq!(c.reports().1, [(7, 127)]);
+    assert_eq!(c.test.server.files.terminals.pseudos(), 0);
+}
+
+#[test]
 fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing() {
     let mut c = start(description());
     c.reports();
@@ -486,7 +542,7 @@ fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing(
             arguments,
             environment: "",
             cwd: "",
-            input: false,
+            streams: Streams::Output,
         });
         assert_eq!(c.reports().1, [(number, status)], "{arguments}");
     }
@@ -495,7 +551,7 @@ fn a_program_that_cannot_be_started_is_an_end_like_any_other_and_leaves_nothing(
         arguments: "init\0",
         environment: "",
         cwd: "/nowhere",
-        input: false,
+        streams: Streams::Output,
     });
     assert_eq!(c.reports().1, [(4, 126)]);
     let after = (
@@ -598,7 +654,7 @@ fn there_are_no_more_threads_than_the_description_says() {
         arguments: "init\0",
         environment: "",
         cwd: "",
-        input: false,
+        streams: Streams::Output,
     });
     assert_eq!(c.reports().1, [(1, 126)]);
     let args = [child.number().into(), 0, 0, 0];

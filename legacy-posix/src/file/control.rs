@@ -429,7 +429,7 @@ impl Files {
             TIOCGPTLCK if master => put_u32(bytes, self.terminals.is_locked(id).into()),
             TIOCGPTPEER if master => {
                 let flags = argument as u32 & (O_RDWR | O_NONBLOCK | O_NOCTTY);
-                let path = alloc::format!("/dev/pts/{}", self.terminals.number(id).unwrap_or(0));
+                let path = self.name_of(id);
                 let close = argument as u32 & linux_raw_sys::general::O_CLOEXEC;
                 let here = linux_raw_sys::general::AT_FDCWD;
                 return self.openat(call, here, path.as_bytes(), flags | close, 0);

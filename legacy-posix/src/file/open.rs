@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Opening and closing.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general::{
@@ -503,7 +504,7 @@ impl Files {
         Ok(Object::Terminal(terminal))
     }
 
-    fn open_multiplexer(&mut self, call: &mut Call) -> Result<TerminalId> {
+    pub(super) fn open_multiplexer(&mut self, call: &mut Call) -> Result<TerminalId> {
         let place = self.pseudo_terminals.ok_or(Errno::NOSPC)?;
         if self.terminals.pseudos() >= self.limits.objects {
             return Err(Errno::NOSPC);
@@ -529,7 +530,13 @@ impl Files {
         Ok(terminal)
     }
 
-    fn close_master(&mut self, pages: &mut dyn Pages, terminal: TerminalId) {
+    /// The path of a pseudo-terminal where they are mounted as everywhere.
+    pub(super) fn name_of(&self, terminal: TerminalId) -> String {
+        let number = self.terminals.number(terminal).unwrap_or_default();
+        alloc::format!("/dev/pts/{number}")
+    }
+
+    pub(super) fn close_master(&mut self, pages: &mut dyn Pages, terminal: TerminalId) {
         let number = self
             .terminals
             .close_master(&mut self.queues, &mut self.requests, terminal);

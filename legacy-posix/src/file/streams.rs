@@ -2,10 +2,11 @@
 //! Standard streams of programs that were started from outside: output that the server reads itself, and input that
 //! it writes itself, or that there is none of.
 
-use linux_raw_sys::general::{O_RDONLY, O_RDWR, O_WRONLY};
+use linux_raw_sys::general::{AT_FDCWD, O_RDONLY, O_RDWR, O_WRONLY};
 
-use super::{Files, Object, TerminalId};
+use super::{Files, Moved, Object, TerminalId};
 use crate::pipe::PipeId;
+use crate::tty::USUAL_SIZE;
 use crate::vfs::Call;
 use crate::{Buffer, Errno, Page, Pages, Result, Segment};
 
@@ -136,6 +137,45 @@ impl Files {
     pub fn open_nothing(&mut self, call: &mut Call) -> Result<i32> {
         let open = self.insert(Object::Null, O_RDONLY, None, 0)?;
         self.install(call, open, false)
+    }
+
+    /// A terminal for the caller's first descriptors, which becomes its controlling one. The server is the other side,
+    /// and is to [hang up](Files::hang_up) at the end.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`; `ENOSPC` for too many.
+    pub fn open_own_terminal(&mut self, call: &mut Call) -> Result<TerminalId> {
+        let terminal = match self.pseudo_terminals {
+            Some(_) => self.open_multiplexer(call)?,
+            // It has no name then.
+            None => self.terminals.pseudo(&mut self.queues),
+        };
+        self.terminals.lock(terminal, false);
+        self.terminals
+            .resize(&mut self.requests, terminal, USUAL_SIZE);
+        // By its name, where it has one that can be reached.
+        let name = self.name_of(terminal);
+        let named = self.openat(call, AT_FDCWD, name.as_bytes(), O_RDWR, 0);
+        let opened = match named {
+            Ok(Moved::Done(first)) => Ok(first as i32),
+            _ => self.open_terminal(call, terminal),
+        };
+        let opened = opened.and_then(|first| {
+            self.dup(call, first, 0, false)?;
+            self.dup(call, first, 0, false)
+        });
+        match opened {
+            Ok(_) => Ok(terminal),
+            Err(error) => {
+                self.hang_up(call.pages, terminal);
+                Err(error)
+            }
+        }
+    }
+
+    /// The server is no more at the other side of a terminal.
+    pub fn hang_up(&mut self, pages: &mut dyn Pages, terminal: TerminalId) {
+        self.close_master(pages, terminal);
     }
 
     /// A descriptor of the caller's for a terminal, which becomes its controlling one.

@@ -13,6 +13,7 @@ use crate::kernel::Kernel;
 use crate::mm::{FileId, Mappable};
 use crate::pages::{Page, Pages};
 use crate::signal::{Info, Signal};
+use crate::tty::TerminalId;
 use crate::vfs::{Attributes, Call, Caller, Time};
 use crate::{Credentials, Errno, ProcessId, Result, ThreadId};
 
@@ -230,16 +231,20 @@ impl<K: Kernel, P: Pages> Server<K, P> {
     }
 
     /// Output of the console, given to `print` piece by piece.
-    pub fn drain_console(&mut self, mut print: impl FnMut(&[u8])) {
-        let Some(console) = self.console else {
-            return;
-        };
+    pub fn drain_console(&mut self, print: impl FnMut(&[u8])) {
+        if let Some(console) = self.console {
+            self.drain_terminal(console, print);
+        }
+    }
+
+    /// Output of a terminal whose other side is the server.
+    pub(crate) fn drain_terminal(&mut self, terminal: TerminalId, mut print: impl FnMut(&[u8])) {
         let mut bytes = [0; 512];
         loop {
             let count = self
                 .files
                 .terminals
-                .output(&mut self.files.queues, console, &mut bytes);
+                .output(&mut self.files.queues, terminal, &mut bytes);
             if count == 0 {
                 return;
             }

@@ -179,14 +179,19 @@ impl<K: Kernel, P: Pages> Server<K, P> {
 
     /// Input came from the console.
     pub fn input(&mut self, bytes: &[u8]) {
-        self.enter(None);
         if let Some(console) = self.console {
-            let files = &mut self.files;
+            self.input_of(console, bytes);
+        }
+    }
+
+    /// Input came from the other side of a terminal.
+    pub(crate) fn input_of(&mut self, terminal: TerminalId, bytes: &[u8]) {
+        self.intervene(|server| {
+            let files = &mut server.files;
             files
                 .terminals
-                .input(&mut files.queues, &mut files.requests, console, bytes);
-        }
-        self.settle();
+                .input(&mut files.queues, &mut files.requests, terminal, bytes);
+        });
     }
 
     /// Does something that nobody here asked for.

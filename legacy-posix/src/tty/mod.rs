@@ -60,6 +60,9 @@ struct Terminal {
     queue: QueueId,
 }
 
+/// What a terminal has that nobody says anything about.
+pub const USUAL_SIZE: Size = [24, 80, 0, 0];
+
 /// All terminals.
 #[derive(Default, Debug)]
 pub struct Terminals {
@@ -108,7 +111,7 @@ impl Terminals {
                 Side::Master { .. } => Termios::pseudo(),
             }),
             size: match side {
-                Side::Console(_) => [24, 80, 0, 0],
+                Side::Console(_) => USUAL_SIZE,
                 Side::Master { .. } => [0; 4],
             },
             side,

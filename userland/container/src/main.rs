@@ -21,7 +21,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use xos_container_line::{
     Command, Containers, Cost, FACTORY, Input, Known, MAX_INPUT, Piece, Run, Session,
 };
-use xos_protocol::container::{Log, Request, Stream};
+use xos_protocol::container::{Log, Request, Stream, Streams};
 
 /// Where the system shows itself.
 const FOLDER: &str = "/proc/ic";
@@ -243,13 +243,17 @@ impl Containers for System {
         arguments: &[String],
         environment: &[String],
         cwd: &str,
-        input: bool,
+        input: Option<Input>,
     ) -> Result<u32> {
         let request = Request::Exec {
             arguments: &joined(arguments),
             environment: &joined(environment),
             cwd,
-            input,
+            streams: match input {
+                None => Streams::Output,
+                Some(Input::Lines) => Streams::Input,
+                Some(Input::Raw) => Streams::Terminal,
+            },
         };
         let program = ask_number(number, &request)?;
         u32::try_from(program).map_err(|_| senseless(number))

@@ -318,7 +318,7 @@ impl Containers for Fake {
         arguments: &[String],
         _: &[String],
         _: &str,
-        _: bool,
+        _: Option<Input>,
     ) -> Result<u32> {
         Ok(arguments.len() as u32)
     }

@@ -24,18 +24,22 @@ fn input_goes_to_those_who_were_started_to_have_some() {
             bytes: b"hi",
         };
         assert_eq!(postcard::from_bytes::<Command<'_>>(&fetched), Ok(expected));
-        for wanted in [false, true] {
+        for streams in [Streams::Output, Streams::Input, Streams::Terminal] {
             let exec = Request::Exec {
                 arguments: "cat\0",
                 environment: "",
                 cwd: "",
-                input: wanted,
+                streams,
             };
             let of = word(&answer(test.holder(id, &exec)).unwrap()) as u32;
             answer(test.server(id, ServerOp::Next, &[])).unwrap();
-            match wanted {
-                false => assert_eq!(test.holder(id, &input(of)), none),
-                true => assert_eq!(test.holder(id, &input(of)), Came::Answer(Ok(vec![0]))),
+            let expected = match streams {
+                Streams::Output => none.clone(),
+                _ => Came::Answer(Ok(vec![0])),
+            };
+            assert_eq!(test.holder(id, &input(of)), expected);
+            if streams != Streams::Output {
+                answer(test.server(id, ServerOp::Next, &[])).unwrap();
             }
         }
         assert_eq!(test.holder(id, &input(99)), none);
