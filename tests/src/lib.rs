@@ -219,6 +219,23 @@ pub const SUITES: &[Suite] = &[
         limit: Duration::from_secs(900),
         count_instructions: None,
     },
+    // Whether that catches what it is there to catch.
+    Suite {
+        name: "container_mutants",
+        boots: Boots::SystemWith(
+            "tests/guests/containers/mutants.system",
+            &[Contained::Hostile(
+                "tests/guests/containers/hostile.json",
+                "hostile",
+            )],
+        ),
+        cases: &[include!("../guests/containers/src/cases_mutants.rs")],
+        programs: &["stand-in"],
+        files: &[("etc/cases", "mutants")],
+        made: &[],
+        limit: Duration::from_secs(1800),
+        count_instructions: None,
+    },
     Suite {
         name: "crowd",
         boots: Boots::SystemWith(

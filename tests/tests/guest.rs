@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs the suites: each case is a test of its own, all cases of a suite share one boot.
 
+mod hosts;
 mod image;
 mod kernel;
 mod keys;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         let run = || run_page(page).map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(page.name, run));
     }
+    trials.extend(hosts::trials());
     trials.extend(kernel::trials());
     trials.extend(keys::trials());
     trials.extend(linux::trials());
@@ -343,6 +345,33 @@ fn users_machine(vtx: bool) -> Result<(&'static Builder, Box<dyn Simulator>, Dur
     Ok((builder, simulator, silence))
 }
 
+/// What came of a command.
+struct Came {
+    status: i32,
+    output: String,
+    log: String,
+}
+
+/// Boots the system that users boot with additions, and runs one command.
+fn execute(
+    name: &str,
+    line: &str,
+    additions: &[Addition],
+    (builder, simulator, silence): (&Builder, &dyn Simulator, Duration),
+) -> Result<Came> {
+    let files = [(EXEC_FILE, format!("{line}\n").into_bytes())];
+    let image = pack_system(builder, &name.replace("::", "-"), additions, &files)?;
+    let _machine = Permit::take();
+    let machine = image.boot(simulator)?;
+    let (mut output, mut log) = (Vec::new(), Vec::new());
+    let status = exec::capture(machine, image.symbols(), silence, &mut output, &mut log)?;
+    Ok(Came {
+        status,
+        output: String::from_utf8_lossy(&output).into_owned(),
+        log: String::from_utf8_lossy(&log).into_owned(),
+    })
+}
+
 /// Runs one command, and compares what comes of it.
 fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
     let (builder, simulator, silence) = users_machine(vtx)?;
@@ -353,17 +382,16 @@ fn run_executed(executed: &Executed, vtx: bool) -> Result<()> {
         })
     });
     let additions = Vec::from_iter(addition.transpose()?);
-    let files = [(EXEC_FILE, format!("{}\n", executed.line).into_bytes())];
-    let name = executed.name.replace("::", "-");
-    let image = pack_system(builder, &name, &additions, &files)?;
-    let _machine = Permit::take();
-    let machine = image.boot(&*simulator)?;
-    let (mut output, mut log) = (Vec::new(), Vec::new());
-    let status = exec::capture(machine, image.symbols(), silence, &mut output, &mut log)?;
-    let (output, log) = (
-        String::from_utf8_lossy(&output),
-        String::from_utf8_lossy(&log),
-    );
+    let Came {
+        status,
+        output,
+        log,
+    } = execute(
+        executed.name,
+        executed.line,
+        &additions,
+        (builder, &*simulator, silence),
+    )?;
     ensure!(status == executed.status, "status {status}:\n{output}{log}");
     ensure!(output == executed.output, "the output is {output:?}\n{log}");
     ensure!(log.contains(executed.log), "the log is\n{log}");

@@ -6,13 +6,34 @@
 
 use crate::sim::{Event, Machine, SimError};
 use crate::symbols::{Explainer, Symbols};
+use crate::tree::Addition;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use xos_container::CONTAINERS;
 use xos_image::console::Frame;
 
 /// How long the machine may take to power off after the command, before it is simply stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The container of a line that runs in one.
+const CONTAINER: &str = "image";
+
+/// What a line becomes that is to be run in the container of a bundle or image of the host's, in the place of its own
+/// command if there is one: what is added to the file tree, and the monitor's command.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn contained(host: &Path, line: &str) -> (Addition, String) {
+    let guest = format!("{CONTAINERS}/{CONTAINER}");
+    let addition = Addition {
+        host: host.to_owned(),
+        guest: guest.parse().expect("a path of the guest's"),
+    };
+    (addition, format!("container run --rm {CONTAINER} {line}"))
+}
 
 /// Runs a machine whose tree has a command in it. `silence` is how long nothing at all may be
 /// printed; `output` gets what the command prints, `log` the rest. Gives the command's status.

@@ -9,7 +9,6 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use xos_container::CONTAINERS;
 use xos_image::console::{EXEC_FILE, LOGIN_FILE};
 use xtask::guest::Builder;
 use xtask::pack::{self, Image, Recipe};
@@ -64,9 +63,6 @@ enum Command {
         image: PathBuf,
     },
 }
-
-/// The container of `exec --image`.
-const EXECUTED: &str = "image";
 
 #[derive(Clone, Copy, Debug, Args)]
 struct FlavourOption {
@@ -471,9 +467,9 @@ fn exec(mut options: Exec, output: &mut dyn io::Write) -> Result<i32> {
         bail!("a command is one line without control characters");
     }
     if let Some(host) = options.image.take() {
-        let guest = format!("{CONTAINERS}/{EXECUTED}").parse()?;
-        options.system.add.push(Addition { host, guest });
-        line = format!("container run --rm {EXECUTED} {line}");
+        let (addition, contained) = exec::contained(&host, &line);
+        options.system.add.push(addition);
+        line = contained;
     }
     let builder = options.machine.builder(Flavour::Release)?;
     let files = [(EXEC_FILE, format!("{line}\n").into_bytes())];

@@ -342,4 +342,6 @@ pub fn markdown() -> String {
 }
 
 #[cfg(test)]
+mod specification;
+#[cfg(test)]
 mod tests;

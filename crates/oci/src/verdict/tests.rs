@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
+use super::specification::properties;
 use super::*;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -34,6 +35,37 @@ fn every_property_is_in_the_table_once_and_below_an_object() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn every_property_that_the_specifications_types_have_is_in_the_table() {
+    let properties = properties();
+    // Those that are sure to be there, at all depths.
+    for path in [
+        "ociVersion",
+        "process.user.uid",
+        "mounts[].options",
+        "linux.resources.cpu.quota",
+    ] {
+        assert!(properties.contains(path), "{path} is not in {properties:?}");
+    }
+    // The types have these at the document's top as well, where the specification does not: they are noted as unknown.
+    let theirs = ["uidMappings", "gidMappings"];
+    let missing: Vec<_> = properties
+        .iter()
+        .filter(|path| !theirs.iter().any(|name| path.starts_with(name)))
+        .filter(|path| {
+            // What is honoured, left out or refused is so with all that is below it.
+            let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
+            let mut above = ends.chain([path.len()]).map(|end| &path[..end]);
+            let decided = above.any(|path| !matches!(verdict(path), None | Some(Object)));
+            !decided && verdict(path) != Some(Object)
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "nobody says what becomes of {missing:?}"
+    );
 }
 
 #[test]

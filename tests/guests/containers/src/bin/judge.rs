@@ -33,6 +33,8 @@ mod claims;
 mod crowd;
 #[path = "judge/linux.rs"]
 mod linux;
+#[path = "judge/mutants.rs"]
+mod mutants;
 
 use claims::*;
 use crowd::*;
@@ -47,6 +49,9 @@ const TIMER: Channel = Channel::new(2);
 const SESSION: u32 = domain::FIRST_FREE_ROOT;
 const HANDLES: u32 = SESSION + 1;
 
+/// The claims of a container's contract.
+const CLAIMS: &[Case<()>] = include!("../cases_claims.rs");
+
 /// The container that all cases run, with the stand-in as its server.
 const IMAGE: &str = "stand-in:box";
 
@@ -58,7 +63,8 @@ fn init() -> impl Handler {
     });
     let cases: &[Case<()>] = match cases_file() {
         Some(test_containers::BENCH) => &[("measure", |_| bench::measure())],
-        Some(test_containers::CLAIMS) => include!("../cases_claims.rs"),
+        Some(test_containers::CLAIMS) => CLAIMS,
+        Some(test_containers::MUTANTS) => mutants::CASES,
         Some(test_containers::CROWD) => include!("../cases_crowd.rs"),
         _ => include!("../cases.rs"),
     };

@@ -6,10 +6,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use xos_protocol::container::Stream;
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
 use xos_protocol::factory::Spec;
+use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Contract, Error, ExitStatus, Result};
 use xos_test_kit::{Outcome, check, check_eq};
 
@@ -17,6 +19,8 @@ use super::{Made, create, factory, free, manager, timer};
 
 /// A container with all rights that one can have, busybox, and the program that means harm.
 const IMAGE: &str = "hostile";
+/// Bytes that it may cost in all.
+const MEMORY: u64 = 32 << 20;
 /// What the other container keeps for itself.
 const SECRET: &str = "Gringotts-713";
 
@@ -46,10 +50,45 @@ fn shell(number: u32, script: &str) -> Result<Made> {
     Ok(made)
 }
 
+/// How long somebody may take to end who is not to be waited for forever: a container that does not keep its contract
+/// may stand still.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked whether it has.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// All that somebody in a container prints until its end: 0 for the container itself, or a program by its number.
+fn streams(made: &Made, of: u32) -> Outcome<(String, String)> {
+    let begin = timer().now()?;
+    let (mut from, mut output, mut errors) = (0, Vec::new(), Vec::new());
+    let mut buffer = [0; MAX_BYTES];
+    loop {
+        let log = made.container.log(of, from, false, &mut buffer)?;
+        if log.end {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            return Ok((text(&output), text(&errors)));
+        }
+        match log.stream {
+            Stream::Output => output.extend_from_slice(log.bytes),
+            Stream::Error => errors.extend_from_slice(log.bytes),
+        }
+        from = log.next;
+        if log.bytes.is_empty() {
+            check!(timer().now()? - begin < PATIENCE, "it does not end")?;
+            timer().sleep(PAUSE)?;
+        }
+    }
+}
+
+/// Waits for a container's end: its status.
+fn status(made: &Made) -> Outcome<u8> {
+    streams(made, 0)?;
+    Ok(made.container.wait()?)
+}
+
 /// Runs a script in a container to its end: what it prints.
-fn output(script: &str) -> Result<String> {
+fn output(script: &str) -> Outcome<String> {
     let made = shell(0, script)?;
-    let (output, _) = made.streams(0)?;
+    let (output, _) = streams(&made, 0)?;
     made.remove()?;
     Ok(output)
 }
@@ -69,12 +108,11 @@ impl Other {
     }
 
     /// Runs a script in it: its status.
-    fn does(&self, script: &str) -> Result<u8> {
-        let number = self
-            .0
-            .container
-            .exec(&alloc::format!("sh\0-c\0{script}\0"), "", "")?;
-        self.0.container.exec_wait(number)
+    fn does(&self, script: &str) -> Outcome<u8> {
+        let container = &self.0.container;
+        let number = container.exec(&alloc::format!("sh\0-c\0{script}\0"), "", "")?;
+        streams(&self.0, number)?;
+        Ok(container.exec_wait(number)?)
     }
 
     /// It is as it was, does what it is told, and has all that is its own.
@@ -99,6 +137,7 @@ fn survives(attacks: &[&str]) -> Outcome {
     let other = Other::begin()?;
     let script = alloc::format!("cd /tmp; exec /bin/hostile {}", attacks.join(" "));
     let made = shell(0, &script)?;
+    // Which may take long.
     let (output, errors) = made.streams(0)?;
     let status = made.container.wait()?;
     made.remove()?;
@@ -136,7 +175,10 @@ pub fn what_it_writes_nobody_else_reads(_: &mut ()) -> Outcome {
 }
 
 pub fn it_has_no_capability_that_it_could_name(_: &mut ()) -> Outcome {
-    survives(&["the_systems_own_calls_with_strange_flags"])
+    survives(&[
+        "the_systems_own_calls_with_every_number_and_register_state",
+        "the_systems_own_calls_with_strange_flags",
+    ])
 }
 
 pub fn its_names_are_its_own(_: &mut ()) -> Outcome {
@@ -145,7 +187,13 @@ pub fn its_names_are_its_own(_: &mut ()) -> Outcome {
                   for i in 2 3 4 5 6 7 8 9; do kill -0 $i 2>/dev/null && echo $i; done; \
                   ls /srv; grep -c . /proc/net/unix 2>/dev/null; ls /proc/ic 2>/dev/null | wc -l";
     check_eq!(output(script)?, "mine\nmine\n3\n0\n")?;
+    // While this one is called otherwise.
+    let made = shell(0, "hostname mine; hostname; sleep 9999")?;
+    let mut buffer = [0; MAX_BYTES];
+    let log = made.container.log(0, 0, true, &mut buffer)?;
+    check_eq!(log.bytes, b"mine\n")?;
     check_eq!(other.does("[ $(hostname) = other ]")?, 0)?;
+    made.remove()?;
     other.end()
 }
 
@@ -165,13 +213,16 @@ pub fn it_cannot_spend_more_than_its_budget(_: &mut ()) -> Outcome {
         // Memory, by one process and by many; files; names; processes; open files.
         "x=0123456789; while :; do x=$x$x; done",
         "for i in 1 2 3 4 5 6; do sh -c 'x=0123456789; while :; do x=$x$x; done' & done; wait",
-        "while dd if=/dev/zero of=/srv/big bs=64k count=64 oflag=append conv=notrunc 2>/dev/null; do :; done",
+        "while dd if=/dev/zero of=/srv/big bs=64k count=64 oflag=append conv=notrunc 2>/dev/null; do :; done; wc -c < /srv/big",
         "i=0; while mkdir -p /srv/d$i/e/f/g && [ $i -lt 2000 ]; do i=$((i+1)); done 2>/dev/null",
         "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1",
         "i=3; while [ $i -lt 300 ]; do eval \"exec $i</proc/self/status\"; i=$((i+1)); done 2>/dev/null",
     ] {
         let made = shell(0, script)?;
         let _ = made.container.wait()?;
+        let (output, _) = streams(&made, 0)?;
+        let written = output.trim().parse::<u64>().unwrap_or(0);
+        check!(written < MEMORY, "it has written {written} bytes")?;
         other.goes_on()?;
         made.remove()?;
         settle(before.bytes)?;
@@ -210,12 +261,12 @@ pub fn its_faults_end_it_alone(_: &mut ()) -> Outcome {
     // A process that dies is its container's affair.
     let script = "sh -c 'kill -SEGV $$'; echo $?; sh -c 'kill -ABRT $$'; echo $?";
     let made = shell(0, script)?;
-    let (output, _) = made.streams(0)?;
+    let (output, _) = streams(&made, 0)?;
     made.remove()?;
     check_eq!(output, "139\n134\n")?;
     // The first one's death is the container's end, and nobody else's.
     let made = shell(0, "sleep 0.1; exit 9")?;
-    check_eq!(made.container.wait()?, 9)?;
+    check_eq!(status(&made)?, 9)?;
     made.remove()?;
     other.end()
 }
@@ -245,6 +296,9 @@ pub fn it_reaches_nobody_and_nobody_reaches_it(_: &mut ()) -> Outcome {
                   ifconfig 2>/dev/null || echo none; cat /proc/net/tcp 2>/dev/null || echo none; \
                   mount -o bind / /mnt 2>/dev/null || echo none; ls -l /proc/1/fd/0 > /dev/null && echo own";
     check_eq!(output(script)?, "none\nnone\nnone\nnone\nnone\nown\n")?;
+    // Nor does what it prints come to the other one's log.
+    let mut buffer = [0; MAX_BYTES];
+    check_eq!(other.0.container.log(0, 0, false, &mut buffer)?.bytes, b"")?;
     other.end()
 }
 
@@ -259,7 +313,7 @@ pub fn two_containers_cannot_see_signal_name_starve_or_fill_each_other(_: &mut (
                   while dd if=/dev/zero of=/tmp/full bs=64k count=16 oflag=append conv=notrunc 2>/dev/null; do :; done; \
                   echo full; sleep 8888";
     let made = shell(0, script)?;
-    let mut buffer = [0; xos_protocol::wire::MAX_BYTES];
+    let mut buffer = [0; MAX_BYTES];
     let (mut from, mut text) = (0, Vec::new());
     while !text.ends_with(b"full\n") {
         let log = made.container.log(0, from, true, &mut buffer)?;
@@ -270,6 +324,9 @@ pub fn two_containers_cannot_see_signal_name_starve_or_fill_each_other(_: &mut (
         other.goes_on()?;
     }
     check_eq!(String::from_utf8_lossy(&text), "0\n0\n0\nfull\n")?;
+    // What it is told from outside is for it alone.
+    made.container.signal(9)?;
+    check_eq!(status(&made)?, 137)?;
     made.remove()?;
     other.end()
 }

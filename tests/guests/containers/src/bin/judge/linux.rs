@@ -4,6 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use xos_protocol::container::Streams;
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::EdgeKind;
 use xos_protocol::wire::MAX_BYTES;
@@ -171,7 +172,7 @@ pub fn what_is_given_as_input_is_read_and_has_an_end(_: &mut ()) -> Outcome {
         give(&made, 0, &[b'x'; 700])?;
     }
     // A program beside it has input of its own, or none.
-    let number = made.container.exec_with("cat\0", "", "", true)?;
+    let number = made.container.exec_with("cat\0", "", "", Streams::Input)?;
     give(&made, number, b"mine\n")?;
     give(&made, number, b"")?;
     check_eq!(made.streams(number)?.0, "mine\n")?;
@@ -196,32 +197,67 @@ pub fn a_terminal_of_a_container_is_one(_: &mut ()) -> Outcome {
     let made = create(0, &spec)?;
     made.container.attach(true)?;
     made.start()?;
+    // A line with a mistake in it, the interrupt character, the end.
+    typed_as_awaited(
+        &made,
+        0,
+        &[
+            ("console\n", b"ax\x7fbc\r"),
+            ("got abc\n", b"\x03"),
+            ("caught\n", b"\x04"),
+        ],
+    )?;
+    check_eq!(made.container.wait()?, 0)?;
+    made.remove()?;
+    Ok(())
+}
+
+/// Types at somebody's terminal, each text when what it is the answer to has been shown, until the end.
+fn typed_as_awaited(made: &Made, of: u32, dialogue: &[(&str, &[u8])]) -> Outcome {
     let mut seen = String::new();
     let (mut from, mut given) = (0, 0);
     loop {
-        let mut buffer = [0; xos_protocol::wire::MAX_BYTES];
-        let log = made.container.log(0, from, true, &mut buffer)?;
+        let mut buffer = [0; MAX_BYTES];
+        let log = made.container.log(of, from, true, &mut buffer)?;
         if log.end {
             break;
         }
         from = log.next;
         seen += &String::from_utf8_lossy(log.bytes);
-        // What is typed when it is awaited: a line with a mistake in it, the interrupt character, the end.
-        let next: Option<(&str, &[u8])> = [
-            ("console\n", &b"ax\x7fbc\r"[..]),
-            ("got abc\n", b"\x03"),
-            ("caught\n", b"\x04"),
-        ]
-        .get(given)
-        .copied();
-        if let Some((awaited, typed)) = next
+        if let Some((awaited, typed)) = dialogue.get(given).copied()
             && seen.contains(awaited)
         {
-            give(&made, 0, typed)?;
+            give(made, of, typed)?;
             given += 1;
         }
     }
-    check_eq!((given, made.container.wait()?), (3, 0))?;
+    check!(given == dialogue.len(), "it has shown {seen:?}")
+}
+
+pub fn a_program_run_beside_the_first_may_have_a_terminal(_: &mut ()) -> Outcome {
+    let made = shell(0, "busybox", "sleep 1000")?;
+    made.start()?;
+    let script = "sh\0-c\0trap \"echo caught\" INT; tty; stty size; read a; sleep 1000 & echo got $a; wait; cat; exit 5\0";
+    let number = made
+        .container
+        .exec_with(script, "", "", Streams::Terminal)?;
+    typed_as_awaited(
+        &made,
+        number,
+        &[
+            ("/dev/pts/0\n24 80\n", b"ax\x7fbc\r"),
+            ("got abc\n", b"\x03"),
+            ("caught\n", b"\x04"),
+        ],
+    )?;
+    check_eq!(made.container.exec_wait(number)?, 5)?;
+    // It is gone, and what ran there with it: the first process and its program are left.
+    let number = made.container.exec(
+        "sh\0-c\0[ -e /dev/pts/0 ] || echo none; ps | grep -c '[s]leep'\0",
+        "",
+        "",
+    )?;
+    check_eq!(made.streams(number)?.0, "none\n2\n")?;
     made.remove()?;
     Ok(())
 }
@@ -293,6 +329,23 @@ pub fn too_many_processes_and_too_much_memory_harm_nobody_else(_: &mut ()) -> Ou
     // It has all that is its own.
     check_eq!(writes("5")?, 5)?;
     other.remove()?;
+    Ok(())
+}
+
+pub fn a_bomb_of_memory_does_not_end_the_first_process(_: &mut ()) -> Outcome {
+    for bomb in [
+        "sh -c 'x=0123456789; while :; do x=$x$x; done'",
+        "for i in 1 2 3 4 5 6; do sh -c 'x=0123456789; while :; do x=$x$x; done' & done; wait",
+        // A line without an end, and one process that holds most when the others come.
+        "tail /dev/zero & sort /dev/zero & tail /dev/zero; wait",
+    ] {
+        let script = alloc::format!("{{ {bomb}; }} > /dev/null 2>&1; echo $(seq 3 | wc -l) left");
+        let printed = run("busybox", &script)?;
+        check!(
+            (&*printed.output, printed.status) == ("3 left\n", 0),
+            "{bomb}: {printed:?}"
+        )?;
+    }
     Ok(())
 }
 
