@@ -22,7 +22,7 @@ use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::{domain, leaf};
 use xos_protocol::wire::MAX_BYTES;
-use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 #[path = "judge/bench.rs"]
@@ -375,6 +375,48 @@ fn a_container_that_is_killed_is_gone_with_all_that_it_cost(_: &mut ()) -> Outco
         (after.bytes, after.slots, after.ics),
         (before.bytes, before.slots, before.ics)
     )
+}
+
+/// Who serves containers, once somebody else than `not` does.
+fn server(not: IcId) -> Outcome<IcId> {
+    for _ in 0..2000 {
+        let all = manager().all_services::<64>()?;
+        let found = (all.iter()).find(|service| service.name == Name::new("container"));
+        match found {
+            Some(service) if service.server != not => return Ok(service.server),
+            _ => timer().sleep(core::time::Duration::from_millis(5))?,
+        }
+    }
+    Err("nobody serves containers".into())
+}
+
+fn when_the_factory_is_brought_down_its_containers_go_and_the_next_one_serves(
+    _: &mut (),
+) -> Outcome {
+    let command = alloc::format!("{SERVE}\0");
+    let mut left = None;
+    // The second time, what an instance loads was loaded by the one before as well.
+    for _ in 0..2 {
+        let made = create(0, &spec(&command))?;
+        made.start()?;
+        let old = server(IcId::NONE)?;
+        manager().destroy(old)?;
+        let told = made.container.wait();
+        check!(
+            matches!(told, Err(Error::Gone | Error::ServerDied)),
+            "who waits is told {told:?}"
+        )?;
+        check_eq!(
+            manager().stat(Subject::Ic(made.id)).err(),
+            Some(Error::Gone)
+        )?;
+        server(old)?;
+        check_eq!(run("")?.0, "one root for all\n")?;
+        let now = free()?;
+        let before = *left.get_or_insert(now);
+        check_eq!((now.bytes, now.ics), (before.bytes, before.ics))?;
+    }
+    Ok(())
 }
 
 fn what_is_no_container_is_refused(_: &mut ()) -> Outcome {
