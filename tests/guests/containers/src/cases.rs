@@ -10,7 +10,7 @@ cases! {
     a_container_has_no_more_memory_than_its_budget,
     a_container_that_is_killed_is_gone_with_all_that_it_cost,
     what_is_no_container_is_refused,
-    when_the_factory_is_brought_down_its_containers_go_and_the_next_one_serves,
+    a_factory_brought_down_loses_its_containers_and_serves_again,
     a_shell_of_debians_prints_and_ends_with_its_status,
     what_an_image_runs_unless_told_otherwise_is_run,
     its_processes_are_its_own_and_the_first_is_number_one,

@@ -10,6 +10,7 @@ cases! {
     machines_run_at_the_same_time_and_sleep_while_they_wait,
     a_machine_that_lets_nothing_through_holds_nobody_and_is_killed,
     a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter,
+    a_factory_brought_down_loses_its_machines_and_serves_again,
     a_machine_that_is_suspended_and_resumed_goes_on_where_it_was,
     a_monitor_killed_at_any_moment_harms_its_own_machine_only,
     machines_leave_nothing_behind,

@@ -19,7 +19,7 @@ use xos_protocol::contract::{KernelInterface, Memory};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::{domain, leaf};
-use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 use steps::a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only;
@@ -288,6 +288,42 @@ fn a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter(_: &mut ()) -> 
         matches!(status, Ok(ExitStatus::Killed) | Err(Error::Gone)),
         "{status:?}"
     )
+}
+
+/// Who serves machines, once somebody else than `not` does.
+fn server(not: IcId) -> Outcome<IcId> {
+    for _ in 0..1000 {
+        let all = manager().all_services::<64>()?;
+        let found = (all.iter()).find(|service| service.name == Name::new("vm"));
+        match found {
+            Some(service) if service.server != not => return Ok(service.server),
+            _ => timer().sleep(Duration::from_millis(10))?,
+        }
+    }
+    Err("nobody serves machines".into())
+}
+
+fn a_factory_brought_down_loses_its_machines_and_serves_again(_: &mut ()) -> Outcome {
+    let mut left = None;
+    // The second time, what an instance loads was loaded by the one before as well.
+    for _ in 0..2 {
+        let machine = start(4, "tick 1000000")?;
+        let old = server(IcId::NONE)?;
+        manager().destroy(old)?;
+        let told = machine.handle.wait();
+        check!(
+            matches!(told, Err(Error::Gone | Error::ServerDied)),
+            "who waits is told {told:?}"
+        )?;
+        let gone = manager().stat(Subject::Ic(machine.id)).err();
+        check_eq!(gone, Some(Error::Gone))?;
+        server(old)?;
+        check_eq!(run("off 5")?, ExitStatus::Code(5))?;
+        let now = free()?;
+        let before = *left.get_or_insert(now);
+        check_eq!((now.bytes, now.ics), (before.bytes, before.ics))?;
+    }
+    Ok(())
 }
 
 fn a_machine_that_is_suspended_and_resumed_goes_on_where_it_was(_: &mut ()) -> Outcome {

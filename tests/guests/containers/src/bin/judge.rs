@@ -390,7 +390,7 @@ fn server(not: IcId) -> Outcome<IcId> {
     Err("nobody serves containers".into())
 }
 
-fn when_the_factory_is_brought_down_its_containers_go_and_the_next_one_serves(
+fn a_factory_brought_down_loses_its_containers_and_serves_again(
     _: &mut (),
 ) -> Outcome {
     let command = alloc::format!("{SERVE}\0");
