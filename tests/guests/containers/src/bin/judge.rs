@@ -390,9 +390,7 @@ fn server(not: IcId) -> Outcome<IcId> {
     Err("nobody serves containers".into())
 }
 
-fn a_factory_brought_down_loses_its_containers_and_serves_again(
-    _: &mut (),
-) -> Outcome {
+fn a_factory_brought_down_loses_its_containers_and_serves_again(_: &mut ()) -> Outcome {
     let command = alloc::format!("{SERVE}\0");
     let mut left = None;
     // The second time, what an instance loads was loaded by the one before as well.

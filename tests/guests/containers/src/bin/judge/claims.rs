@@ -232,11 +232,9 @@ pub fn it_cannot_spend_more_than_its_budget(_: &mut ()) -> Outcome {
 
 /// Waits until so much is free again: what is large is taken back in the background.
 fn settle(bytes: u64) -> Outcome {
-    for _ in 0..20_000 {
-        if free()?.bytes == bytes {
-            return Ok(());
-        }
-        sel4::r#yield();
+    let begin = timer().now()?;
+    while free()?.bytes != bytes && timer().now()? - begin < PATIENCE {
+        timer().sleep(PAUSE)?;
     }
     check_eq!(free()?.bytes, bytes)
 }
