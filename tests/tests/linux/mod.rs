@@ -161,7 +161,9 @@ pub fn build(name: &str) -> Result<PathBuf, String> {
     let build = || -> Result<PathBuf> {
         let to = root().join("target/tests-linux");
         fs::create_dir_all(&to)?;
-        let to = to.join(name);
+        // Suites that want it at the same time build it at the same time: what is there under its name is whole.
+        let scratch = tempfile::tempdir_in(&to)?;
+        let (made, to) = (scratch.path().join(name), to.join(name));
         let sources = fs::read_dir(folder().join(name))?;
         let sources: Vec<_> = sources
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -169,8 +171,9 @@ pub fn build(name: &str) -> Result<PathBuf, String> {
             .collect();
         let mut compiler = Command::new("gcc");
         compiler.args(["-static", "-O1", "-w", "-pthread", "-o"]);
-        let status = compiler.arg(&to).args(sources).status()?;
+        let status = compiler.arg(&made).args(sources).status()?;
         ensure!(status.success(), "gcc: {status}");
+        fs::rename(made, &to)?;
         Ok(to)
     };
     build().map_err(|error| format!("cannot build the {name} program: {error:#}"))
