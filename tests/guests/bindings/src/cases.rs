@@ -21,4 +21,6 @@ cases! {
     io_ports_outside_a_range_are_refused,
     a_thread_that_is_suspended_stays_so,
     a_call_that_was_answered_is_not_made_again_after_a_suspension,
+    a_thread_that_is_made_while_strings_go_backwards_is_whole,
+    a_nested_task_does_not_stop_the_kernel,
 }

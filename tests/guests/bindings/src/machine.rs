@@ -62,7 +62,7 @@ pub fn power_off(success: bool) -> ! {
 pub struct Machine<'a> {
     pub bootinfo: &'a BootInfo,
     slots: Range<usize>,
-    memory: cap::Untyped,
+    pub memory: cap::Untyped,
 }
 
 impl<'a> Machine<'a> {
@@ -117,6 +117,19 @@ impl<'a> Machine<'a> {
         function: extern "C" fn(argument: u64) -> !,
         argument: u64,
     ) -> Outcome<cap::Tcb> {
+        let thread = self.make()?;
+        self.start_in(thread, faults, function, argument)?;
+        Ok(thread)
+    }
+
+    /// The same in a thread that has been made already.
+    pub fn start_in(
+        &mut self,
+        thread: cap::Tcb,
+        faults: cap::Endpoint,
+        function: extern "C" fn(argument: u64) -> !,
+        argument: u64,
+    ) -> Outcome {
         static STACK: Page<{ 4 * GRANULE }> = Page::new();
         static IPC_BUFFER: Page<GRANULE> = Page::new();
 
@@ -130,7 +143,6 @@ impl<'a> Machine<'a> {
             function(argument)
         }
 
-        let thread: cap::Tcb = self.make()?;
         let buffer = IPC_BUFFER.start();
         thread.tcb_configure(
             faults.cptr(),
@@ -149,8 +161,7 @@ impl<'a> Machine<'a> {
         *context.c_param_mut(0) = argument;
         *context.c_param_mut(1) = buffer as sel4::Word;
         *context.c_param_mut(2) = function as *const () as sel4::Word;
-        thread.tcb_write_all_registers(true, &mut context)?;
-        Ok(thread)
+        Ok(thread.tcb_write_all_registers(true, &mut context)?)
     }
 }
 

@@ -501,3 +501,88 @@ fn a_call_that_was_answered_is_not_made_again_after_a_suspension(
     }
     Ok(thread.tcb_suspend()?)
 }
+
+/// The flag "nested task": anyone may set it, and a system call leaves it as it is.
+const NESTED: u64 = 1 << 14;
+
+fn flags() -> u64 {
+    let flags;
+    // SAFETY: a look at the flags.
+    unsafe { asm!("pushfq", "pop {}", out(reg) flags) };
+    flags
+}
+
+/// Makes this thread one with this flag, or without: no code of the compiler's looks at it.
+fn set_nested(nested: bool) {
+    let flags = flags() & !NESTED | if nested { NESTED } else { 0 };
+    // SAFETY: all other flags stay.
+    unsafe { asm!("push {}", "popfq", in(reg) flags) };
+}
+
+fn a_nested_task_does_not_stop_the_kernel(machine: &mut Machine<'_>) -> Outcome {
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let faults = machine.make::<sel4::cap_type::Endpoint>()?;
+    // Who has not run yet is returned to as who was interrupted.
+    let thread = machine.start(faults, counter, COUNT.as_ptr() as u64)?;
+    set_nested(true);
+    sel4::r#yield();
+    let still = flags() & NESTED != 0;
+    set_nested(false);
+    thread.tcb_suspend()?;
+    check!(COUNT.load(Relaxed) > 0, "the other thread has not run")?;
+    check!(still, "the flag is gone")
+}
+
+/// Makes a thread while strings go backwards.
+fn make_thread_backwards(memory: cap::Untyped, slot: Slot) -> Outcome {
+    let to = slot::CNODE.cap().absolute_cptr_for_self();
+    let tag = with_ipc_buffer_mut(|buffer| {
+        buffer.caps_or_badges_mut()[0] = to.root().bits();
+        buffer.msg_regs_mut()[4..6].copy_from_slice(&[slot.index() as u64, 1]);
+        MessageInfo::new(sel4::sys::invocation_label::UntypedRetype.into(), 0, 1, 6)
+    });
+    let error: u64;
+    // SAFETY: a system call, whose arguments the kernel checks; strings go forwards again before anything else happens.
+    unsafe {
+        asm!(
+            "std",
+            "mov rcx, rsp",
+            "lea rdx, [rip + 2f]",
+            "2:",
+            "sysenter",
+            "cld",
+            in("rax") sel4::sys::syscall_id::Call,
+            inlateout("rdi") memory.bits() => _,
+            inlateout("rsi") tag.into_inner().into_words()[0] => error,
+            inlateout("r10") u64::from(ObjectBlueprint::Tcb.ty().into_sys()) => _,
+            inlateout("r8") 0_u64 => _,
+            inlateout("r9") to.path().bits() => _,
+            inlateout("r15") to.path().depth() as u64 => _,
+            out("rcx") _,
+            out("rdx") _,
+        );
+    }
+    check_eq!(error, 0)
+}
+
+/// Stores its control word of vector instructions at `address`.
+extern "C" fn controller(address: u64) -> ! {
+    // SAFETY: a word of the case's own, which outlives this thread.
+    unsafe { asm!("stmxcsr [{}]", in(reg) address) };
+    spinner(0)
+}
+
+fn a_thread_that_is_made_while_strings_go_backwards_is_whole(machine: &mut Machine<'_>) -> Outcome {
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static CONTROL: AtomicU64 = AtomicU64::new(0);
+    let faults = machine.make::<sel4::cap_type::Endpoint>()?;
+    let slot = machine.slot()?;
+    make_thread_backwards(machine.memory, slot)?;
+    let thread = slot.cap().downcast::<sel4::cap_type::Tcb>();
+    machine.start_in(thread, faults, controller, CONTROL.as_ptr() as u64)?;
+    sel4::r#yield();
+    thread.tcb_suspend()?;
+    // All exceptions masked, as the processor begins (Intel's manual, volume 1, 10.2.3).
+    check_eq!(CONTROL.load(Relaxed), 0x1f80)
+}

@@ -17,6 +17,7 @@ cases! {
     a_guest_keeps_its_fault_address,
     a_signal_takes_a_thread_out_of_its_guest,
     a_guest_that_is_suspended_goes_on_where_it_was,
+    a_thread_is_stepped_through_a_system_call,
     floors_are_measured_and_no_higher_than_they_were,
     a_kernel_comes_up_and_does_what_its_command_line_says,
     a_guests_timer_ticks_as_often_as_it_wants_even_while_it_spins,

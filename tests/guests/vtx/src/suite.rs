@@ -440,6 +440,49 @@ fn a_guest_that_is_suspended_goes_on_where_it_was(machine: &mut Machine<'_>) -> 
     Ok(())
 }
 
+/// Steps on, instruction for instruction, and makes a system call on the way.
+extern "C" fn stepper(_: u64) -> ! {
+    // SAFETY: the system call is `Yield`; after that, it is the purpose of this thread to fault.
+    unsafe {
+        asm!(
+            "pushfq",
+            "or qword ptr [rsp], 0x100",
+            "popfq",
+            "mov rcx, rsp",
+            "lea rdx, [rip + 2f]",
+            "2:",
+            "sysenter",
+            "ud2",
+            in("rax") sel4::sys::syscall_id::Yield,
+            options(noreturn)
+        )
+    }
+}
+
+/// On a real processor, and in Bochs. QEMU makes no step of what enters the kernel.
+fn a_thread_is_stepped_through_a_system_call(machine: &mut Machine<'_>) -> Outcome {
+    const DEBUG: u64 = 1;
+    const UNDEFINED: u64 = 6;
+    let faults = machine.make::<cap_type::Endpoint>()?;
+    let thread = machine.start(faults, stepper, 0)?;
+    let (mut info, _) = faults.recv(());
+    for steps in 0..100 {
+        let fault = with_ipc_buffer(|buffer| Fault::try_new(buffer, &info)).ok_or(info)?;
+        let Fault::UserException(fault) = fault else {
+            return check!(false, "{fault:?}");
+        };
+        match fault.inner().get_Number() {
+            DEBUG => info = faults.reply_recv(MessageInfo::new(0, 0, 0, 0), ()).0,
+            number => {
+                check_eq!(number, UNDEFINED)?;
+                check!(steps > 1, "{steps} steps before the system call")?;
+                return Ok(thread.tcb_suspend()?);
+            }
+        }
+    }
+    check!(false, "it steps without end")
+}
+
 fn cycles() -> u64 {
     // SAFETY: every processor with VT-x has it, and this kernel leaves it to everyone.
     unsafe { core::arch::x86_64::_rdtsc() }
