@@ -17,12 +17,10 @@ use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
 use xos_protocol::factory::Entry;
-use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::{Declare, PAGE, Relation};
 use xos_protocol::slots::{ic, parts};
 use xos_protocol::start::{THREAD_POINTER, WINDOW, WINDOWS};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Name, Result, Subject};
-use xos_runtime::panic_report::{EXCEPTION, PanicReport};
 use xos_server::factory::{Factory, Fate, Maker, Member, Needs};
 use xos_server::{Deferred, Outcome, Parts, Reply, Request, Token, faults};
 
@@ -285,14 +283,6 @@ impl<K: Kernel, P: Port> LwcFactory<K, P> {
             let _ = due.push(Due { why, ..one });
         });
     }
-
-    fn has_panicked(&mut self, lwc: Parts, number: u64) -> bool {
-        number == EXCEPTION
-            && self
-                .kernel
-                .report(lwc)
-                .is_ok_and(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi).is_some())
-    }
 }
 
 /// An invocation is answered with no bytes, or refused.
@@ -385,25 +375,18 @@ impl<K: Kernel, P: Port> Factory for LwcFactory<K, P> {
     }
 
     fn fault(&mut self, lwc: Member<'_, Lwc>, fault: &Fault) -> Fate {
-        let mut report = faults::describe(fault);
-        match fault {
-            // A capability that the program had and its copy has not.
-            Fault::CapFault(fault)
-                if fault.inner().get_InRecvPhase() == 0
-                    && self.kernel.refuse(lwc.parts, Error::Gone) == Ok(true) =>
-            {
-                return Fate::GoesOn;
-            }
-            // A copy from or to an overlay that was taken back.
-            Fault::VmFault(_) if self.kernel.land(lwc.parts) == Ok(true) => return Fate::GoesOn,
-            Fault::UserException(fault)
-                if self.has_panicked(lwc.parts, fault.inner().get_Number()) =>
-            {
-                report.kind = FaultKind::Panic;
-            }
-            _ => {}
+        let parts = lwc.parts;
+        // A copy from or to an overlay that was taken back.
+        if matches!(fault, Fault::VmFault(_)) && self.kernel.land(parts) == Ok(true) {
+            return Fate::GoesOn;
         }
-        Fate::Ends(ExitStatus::Fault(report))
+        // A capability that is refused is one that the program had and its copy has not.
+        faults::fate(
+            fault,
+            &mut self.kernel,
+            |kernel| kernel.refuse(parts, Error::Gone),
+            |kernel| kernel.report(parts),
+        )
     }
 
     fn ended(&mut self, lwc: Member<'_, Lwc>, _status: ExitStatus) {

@@ -46,14 +46,13 @@ use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory, Names, Quota, Teardown,
 };
 use xos_protocol::factory::{Entry, SelfOp};
-use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::PAGE;
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::slots::{ic, leaf};
 use xos_protocol::start::{THREAD_POINTER, WINDOW, WINDOWS};
 use xos_protocol::{Contract, Error, ExitStatus, Result};
 use xos_runtime::guarded;
-use xos_runtime::panic_report::{EXCEPTION, PanicReport};
+use xos_runtime::panic_report::EXCEPTION;
 use xos_server::factory::{Factory, Fate, Maker, Member, NeedsWithin};
 use xos_server::{Parts, faults};
 
@@ -175,16 +174,6 @@ impl<K: Kernel> ThreadFactory<K> {
         Self { kernel }
     }
 
-    /// Whether a thread that made an exception of number `number` has panicked. It says why itself: its
-    /// words are in its creator's memory, which this factory cannot see.
-    fn has_panicked(&mut self, thread: Parts, number: u64) -> bool {
-        number == EXCEPTION
-            && self
-                .kernel
-                .report(thread)
-                .is_ok_and(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi).is_some())
-    }
-
     /// Has a thread ask for the page at `address`: whether it does.
     fn asks(
         &mut self,
@@ -281,27 +270,18 @@ impl<K: Kernel> Factory for ThreadFactory<K> {
         if let Some(asks) = thread.data.asks.take() {
             return self.has_asked(thread.parts, &asks, fault);
         }
-        let mut report = faults::describe(fault);
-        let goes_on = match fault {
-            Fault::CapFault(fault) if fault.inner().get_InRecvPhase() == 0 => {
-                self.kernel.refuse(thread.parts, Error::Gone) == Ok(true)
+        let parts = thread.parts;
+        if let Fault::VmFault(touch) = fault {
+            let (address, code) = (touch.inner().get_Addr(), touch.inner().get_FSR());
+            if self.asks(&mut thread, fault, address, code) || self.kernel.land(parts) == Ok(true) {
+                return Fate::GoesOn;
             }
-            Fault::VmFault(touch) => {
-                let (address, code) = (touch.inner().get_Addr(), touch.inner().get_FSR());
-                self.asks(&mut thread, fault, address, code)
-                    || self.kernel.land(thread.parts) == Ok(true)
-            }
-            Fault::UserException(fault) => {
-                if self.has_panicked(thread.parts, fault.inner().get_Number()) {
-                    report.kind = FaultKind::Panic;
-                }
-                false
-            }
-            _ => false,
-        };
-        match goes_on {
-            true => Fate::GoesOn,
-            false => Fate::Ends(ExitStatus::Fault(report)),
         }
+        faults::fate(
+            fault,
+            &mut self.kernel,
+            |kernel| kernel.refuse(parts, Error::Gone),
+            |kernel| kernel.report(parts),
+        )
     }
 }

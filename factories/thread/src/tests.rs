@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 use xos_protocol::factory::{HandleOp, SelfOp, SessionOp};
+use xos_protocol::ic::FaultKind;
 use xos_protocol::manager::{CreateWithin, Op};
 use xos_protocol::{Fault, IcId, Who};
 use xos_runtime::panic_report::MAGIC;

@@ -10,8 +10,9 @@ use process_factory::factory::{FIRST_NODE, ProcessFactory, ROOT_SLOTS_OF_PROGRAM
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
 use process_factory::pages::Books;
-use sel4::{Fault, cap};
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4::Fault;
+use sel4_microkit::abi::endpoint;
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use test_containers::Knob;
 use xos_protocol::container::{Request as Asked, ServerOp};
@@ -26,10 +27,6 @@ use xos_server::{Deferred, Manager, Outcome, Reply, Request, Space, serve};
 
 const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
-
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
 
 /// Whether this defect is on.
 fn is(name: &str) -> bool {
@@ -291,10 +288,8 @@ static BOOKS: Mutex<Books<MAX_CONTAINERS, 64, 64>> = Mutex::new(Books::new());
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
     let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
     let containers = &mut server.factory().containers;

@@ -6,8 +6,9 @@
 use process_factory::files::Files;
 use process_factory::kernel::{At, Outcome, Refusal};
 use process_factory::machine::Machine as Composer;
-use sel4::{UserContext, cap};
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4::UserContext;
+use sel4_microkit::abi::endpoint;
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use virtine_factory::factory::{MAX_VIRTINES, VirtineFactory};
 use virtine_factory::kernel::Kernel;
@@ -22,10 +23,6 @@ use xos_server::{Manager, Space, serve};
 const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
 const TIMER: Timer = Timer::new(endpoint(2));
-
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
 
 /// The kernel, and what the factory forgets to have it do.
 struct Forgetful(Machine);
@@ -107,10 +104,8 @@ static SERVER: Mutex<Server> = {
 
 #[protection_domain(heap_size = 8 * 1024)]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
     let mut server = SERVER.lock();
     server
         .factory()

@@ -14,8 +14,8 @@ use process_factory::factory::{FIRST_NODE, ProcessFactory, ROOT_SLOTS_OF_PROGRAM
 use process_factory::files::Files;
 use process_factory::machine::{Machine, WINDOW, make_window};
 use process_factory::pages::Books;
-use sel4::cap;
-use sel4_microkit::{NullHandler, memory_region_symbol, protection_domain, var};
+use sel4_microkit::abi::endpoint;
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
 use stepping::{Stepping, SteppingPort};
 use xos_server::client::Console;
@@ -28,10 +28,6 @@ const HEAP_SIZE: usize = 8 * 1024;
 
 const MANAGER: Manager<SteppingPort> = Manager::new(SteppingPort(endpoint(0)));
 const CONSOLE: Console = Console::new(endpoint(1));
-
-const fn endpoint(id: u64) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + id)
-}
 
 type Processes = ProcessFactory<'static, Stepping, SteppingPort>;
 /// Processes at a time: more than any case makes. There are many of these domains.
@@ -57,10 +53,8 @@ static BOOKS: Mutex<Books<MAX_PROCESSES, 64, 64>> = Mutex::new(Books::new());
 
 #[protection_domain(heap_size = HEAP_SIZE)]
 fn init() -> NullHandler {
-    let start = memory_region_symbol!(files: *mut u8);
-    let length = *var!(files_len: usize = 0);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let archive = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let archive = unsafe { memory_region_bytes!(files, files_len) };
     let books = spin::MutexGuard::leak(BOOKS.lock());
     let mut server = SERVER.lock();
     server.factory().processes.set_pages(books.open(FIRST_NODE));
