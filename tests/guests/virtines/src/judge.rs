@@ -6,54 +6,21 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::fmt::{self, Write};
-use core::time::Duration;
 
-use sel4::cap::Endpoint;
-use sel4_microkit::{Channel, NullHandler, panicking};
 use test_virtines::{IMAGE, TRACE};
-use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
+use xos_client::{Factory, Slots};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Free, IcInfo, Open};
-use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
+use xos_protocol::manager::IcInfo;
+use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain};
 use xos_protocol::{ExitStatus, IcId, IcState, Name};
-use xos_test_kit::{Case, Failure, Outcome, check_eq};
-
-/// By the channel of that number.
-const MANAGER: Manager = Manager::new(Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT));
-const CONSOLE: Channel = Channel::new(1);
-const TIMER: Channel = Channel::new(2);
-/// How often what another program does is looked for, every two milliseconds.
-const PATIENCE: u32 = 4000;
-/// The console as something to write to.
-struct Serial;
-
-impl Write for Serial {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        Console::new(CONSOLE.endpoint())
-            .write(text.as_bytes())
-            .map(drop)
-            .map_err(|_| fmt::Error)
-    }
-}
+use xos_test_judge::{Job, MANAGER, Screen, begin, end, open, pause, rest, served, until};
+use xos_test_kit::{Case, Outcome, check_eq};
 
 pub struct Context {
     slots: Slots,
     process: Factory,
     /// The virtines' factory.
     pub factory: &'static str,
-}
-
-/// A program that was started.
-pub struct Job {
-    id: IcId,
-    slot: u32,
-}
-
-impl Job {
-    fn handle(&self) -> Handle {
-        Handle::new(Endpoint::from_bits(leaf(self.slot)))
-    }
 }
 
 impl Context {
@@ -67,7 +34,6 @@ impl Context {
             .into_iter()
             .flat_map(|word| [word, "\0"])
             .collect();
-        let slot = self.slots.take().ok_or("no slot")?;
         let spec = Spec {
             image,
             arguments: &arguments,
@@ -78,17 +44,12 @@ impl Context {
             cspace_radix: 6,
             ..Spec::default()
         };
-        let id = self.process.create(slot, &spec)?;
-        let job = Job { id, slot };
-        job.handle().start()?;
-        Ok(job)
+        Job::start(&mut self.slots, self.process, &spec)
     }
 
     /// Waits for the end of a program.
     pub fn wait(&mut self, job: Job) -> Outcome<ExitStatus> {
-        let status = job.handle().wait()?;
-        self.slots.give(job.slot);
-        Ok(status)
+        job.wait(&mut self.slots)
     }
 
     /// Runs a program to its end.
@@ -113,40 +74,6 @@ impl Context {
     }
 }
 
-/// What is left when nothing is going on.
-fn rest() -> Outcome<Free> {
-    let mut before = MANAGER.free()?;
-    until("rest", || {
-        pause();
-        let now = MANAGER.free()?;
-        let same = now == before;
-        before = now;
-        Ok(same)
-    })?;
-    Ok(before)
-}
-
-/// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> Outcome<bool>) -> Outcome {
-    for _ in 0..PATIENCE {
-        if holds()? {
-            return Ok(());
-        }
-        pause();
-    }
-    Err(Failure::new(format_args!("{what}: waited in vain")))
-}
-
-fn pause() {
-    let _ = Timer::new(TIMER.endpoint()).sleep(Duration::from_millis(2));
-    sel4::r#yield();
-}
-
-fn is_there(name: &str) -> Outcome<bool> {
-    let all = MANAGER.all_services::<64>()?;
-    Ok(all.iter().any(|service| service.name == Name::new(name)))
-}
-
 /// Waits until a virtine of a program's runs a call: its id.
 fn calling(of: &Job) -> Outcome<IcId> {
     let mut found = None;
@@ -164,37 +91,20 @@ fn calling(of: &Job) -> Outcome<IcId> {
 }
 
 /// Runs the cases for the virtines of a factory, when all these services are there, and ends the machine.
-pub fn run(factory: &'static str, services: &[&str], cases: &[Case<Context>]) -> NullHandler {
-    panicking::set_hook(&|info| {
-        xos_test_kit::panicked(format_args!("{info}"), &mut Serial);
-        MANAGER.power_off(1);
-    });
-    let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
-    let slot = slots.take().expect("a slot");
-    let there = until("all factories", || {
-        services
-            .iter()
-            .try_fold(true, |all, name| Ok(all && is_there(name)?))
-    });
-    let open = Open {
-        name: Name::new("process"),
-        slot,
-        consent: Consent::default(),
+pub fn run(factory: &'static str, services: &[&str], cases: &[Case<Context>]) -> ! {
+    begin();
+    let context = || {
+        services.iter().try_for_each(|name| served(name))?;
+        let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
+        let process = open(&mut slots, "process")?;
+        Outcome::Ok(Context {
+            slots,
+            process,
+            factory,
+        })
     };
-    let passed = match (there, MANAGER.open(&open)) {
-        (Ok(()), Ok(_)) => {
-            let mut context = Context {
-                slots,
-                process: Factory::new(Endpoint::from_bits(leaf(slot))),
-                factory,
-            };
-            xos_test_kit::run(cases, &mut context, &mut Serial)
-        }
-        _ => false,
-    };
-    let _ = Console::new(CONSOLE.endpoint()).flush();
-    MANAGER.power_off(u32::from(!passed));
-    NullHandler::new()
+    end(context()
+        .is_ok_and(|mut context| xos_test_kit::run(cases, &mut context, &mut Screen::default())))
 }
 
 /// Cases that are the program's.

@@ -10,38 +10,20 @@ mod webs;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
 
 use sel4::cap::Endpoint;
-use sel4_microkit::{Channel, NullHandler, panicking, protection_domain};
+use sel4_microkit::{NullHandler, protection_domain};
 use test_links::{Ask, HUB, READY};
-use xos_client::{Console, Factory, Handle, Manager, Port, Slots, Timer};
+use xos_client::{Factory, Port, Slots};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Edge, EdgeKind, Free, Open};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
 use xos_protocol::{ExitStatus, IcId, IcState, Name, Subject};
-use xos_test_kit::{Case, Failure, Outcome, cases, check, check_eq};
+use xos_test_judge::{Job, MANAGER, Screen, begin, end, open, rest, served, server, until};
+use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
-/// By the channel of that number.
-const MANAGER: Manager = Manager::new(Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT));
-const CONSOLE: Channel = Channel::new(1);
-const TIMER: Channel = Channel::new(2);
 /// Whether there are virtual processors: then the cases are those that need them.
 const GUESTS: bool = sel4::sel4_cfg_bool!(VTX);
-/// How long something that another program does may take.
-const PATIENCE: u32 = 4000;
-
-/// The console as something to write to.
-struct Serial;
-
-impl Write for Serial {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        Console::new(CONSOLE.endpoint())
-            .write(text.as_bytes())
-            .map(drop)
-            .map_err(|_| fmt::Error)
-    }
-}
 
 struct Context {
     slots: Slots,
@@ -53,19 +35,24 @@ struct Context {
     rest: Option<Free>,
 }
 
-/// A program that was started.
-struct Job {
-    id: IcId,
-    slot: u32,
-}
-
-impl Job {
-    fn handle(&self) -> Handle {
-        Handle::new(Endpoint::from_bits(leaf(self.slot)))
-    }
-}
-
 impl Context {
+    fn new() -> Outcome<Self> {
+        let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
+        let mut open = |name| {
+            served(name)?;
+            open(&mut slots, name)
+        };
+        let (process, vm) = (open("process")?, GUESTS.then(|| open("vm")).transpose()?);
+        served("thread")?;
+        Ok(Self {
+            slots,
+            process,
+            vm,
+            lwc: None,
+            rest: None,
+        })
+    }
+
     /// Starts a virtual machine with our own kernel, which does what the line says behind its first word.
     fn start_guest(&mut self, line: &str) -> Outcome<Job> {
         let vm = self.vm.ok_or("no vm factory")?;
@@ -95,17 +82,11 @@ impl Context {
     }
 
     fn start_by(&mut self, factory: Factory, spec: &Spec<'_>) -> Outcome<Job> {
-        let slot = self.slots.take().ok_or("no slot")?;
-        let id = factory.create(slot, spec)?;
-        let job = Job { id, slot };
-        job.handle().start()?;
-        Ok(job)
+        Job::start(&mut self.slots, factory, spec)
     }
 
     fn wait(&mut self, job: Job) -> Outcome<ExitStatus> {
-        let status = job.handle().wait()?;
-        self.slots.give(job.slot);
-        Ok(status)
+        job.wait(&mut self.slots)
     }
 
     /// Runs a program to its end.
@@ -120,27 +101,6 @@ impl Context {
     }
 }
 
-/// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> Outcome<bool>) -> Outcome {
-    for _ in 0..PATIENCE {
-        if holds()? {
-            return Ok(());
-        }
-        pause();
-    }
-    Err(Failure::new(format_args!("{what}: waited in vain")))
-}
-
-fn pause() {
-    let _ = Timer::new(TIMER.endpoint()).sleep(core::time::Duration::from_millis(2));
-    sel4::r#yield();
-}
-
-fn is_there(name: &str) -> Outcome<bool> {
-    let all = MANAGER.all_services::<64>()?;
-    Ok(all.iter().any(|service| service.name == Name::new(name)))
-}
-
 fn edges() -> Outcome<Vec<Edge>> {
     let mut all = Vec::new();
     MANAGER.each_edge(|edge| all.push(*edge))?;
@@ -149,52 +109,20 @@ fn edges() -> Outcome<Vec<Edge>> {
 
 #[protection_domain(heap_size = 256 * 1024)]
 fn init() -> NullHandler {
-    panicking::set_hook(&|info| {
-        xos_test_kit::panicked(format_args!("{info}"), &mut Serial);
-        MANAGER.power_off(1);
-    });
-    let mut slots = Slots::new(domain::FIRST_FREE_ROOT, 1 << DOMAIN_ROOT_RADIX);
-    let opened = until("the factories", || {
-        Ok(is_there("process")? && is_there("thread")? && is_there("vm")? == GUESTS)
-    });
-    let mut open = |name| {
-        let slot = slots.take()?;
-        let open = Open {
-            name: Name::new(name),
-            slot,
-            consent: Consent::default(),
-        };
-        MANAGER.open(&open).ok()?;
-        Some(Factory::new(Endpoint::from_bits(leaf(slot))))
+    begin();
+    let cases: &[Case<Context>] = match GUESTS {
+        false => include!("../../cases.rs"),
+        true => include!("../../guests.rs"),
     };
-    let (process, vm) = (open("process"), GUESTS.then(|| open("vm")).flatten());
-    let passed = match (opened, process) {
-        (Ok(()), Some(process)) => {
-            let mut context = Context {
-                slots,
-                process,
-                vm,
-                lwc: None,
-                rest: None,
-            };
-            let cases: &[Case<Context>] = match GUESTS {
-                false => include!("../../cases.rs"),
-                true => include!("../../guests.rs"),
-            };
-            xos_test_kit::run(cases, &mut context, &mut Serial)
-        }
-        _ => false,
-    };
-    let _ = Console::new(CONSOLE.endpoint()).flush();
-    MANAGER.power_off(u32::from(!passed));
-    NullHandler::new()
+    end(Context::new()
+        .is_ok_and(|mut context| xos_test_kit::run(cases, &mut context, &mut Screen::default())))
 }
 
 // Factories that are programs, and what the one of them makes.
 
 fn a_factory_is_a_program_that_is_started_and_opened_like_any_other(c: &mut Context) -> Outcome {
     let job = c.start("lwc-factory", true)?;
-    until("the factory", || is_there("lwc"))?;
+    served("lwc")?;
     c.lwc = Some(job);
     c.run("test-lwc control")
 }
@@ -203,11 +131,11 @@ fn an_app_loads_a_factory_on_its_own_budget(c: &mut Context) -> Outcome {
     if let Some(job) = c.lwc.take() {
         c.kill(job)?;
     }
-    check!(!is_there("lwc")?, "its name goes with it")?;
+    check!(server("lwc")?.is_none(), "its name goes with it")?;
     c.run("test-lwc load")?;
-    check!(!is_there("lwc")?, "what an app loaded ends with it")?;
+    check!(server("lwc")?.is_none(), "what an app loaded ends with it")?;
     c.lwc = Some(c.start("lwc-factory", true)?);
-    until("the factory", || is_there("lwc"))
+    served("lwc")
 }
 
 fn a_program_that_does_not_compose_cannot_serve_as_a_factory(c: &mut Context) -> Outcome {
@@ -269,7 +197,7 @@ fn a_program_whose_lwc_runs_can_be_killed(c: &mut Context) -> Outcome {
 fn nothing_lost(c: &mut Context, line: &str) -> Outcome {
     c.run(line)?;
     // What ended a moment ago may still be told to those concerned.
-    let before = settled()?;
+    let before = rest()?;
     c.run(line)?;
     until("what is left is what was left before", || {
         Ok(MANAGER.free()? == before)
@@ -292,7 +220,7 @@ fn pair(c: &mut Context, hub: &str, party: &str) -> Outcome {
             "guest" => c.start_guest("guest hub")?,
             hub => c.start(&format!("test-links-app hub {hub}"), false)?,
         };
-        until("the hub", || is_there(HUB))?;
+        served(HUB)?;
         let outcome = talk(c, party, revoker);
         let probes = probes(c);
         c.kill(server)?;
@@ -310,7 +238,7 @@ fn talk(c: &mut Context, party: &str, revoker: &str) -> Outcome {
         party => c.start(&format!("test-links-app party {party} {revoker}"), false)?,
     };
     let parted = match revoker {
-        "supervisor" => until("the party", || is_there(READY)).and_then(|()| part()),
+        "supervisor" => served(READY).and_then(|()| part()),
         _ => Ok(()),
     };
     if parted.is_err() {
@@ -435,11 +363,11 @@ fn joined(c: &mut Context, how: &str, body: impl FnOnce(&mut webs::Web) -> Outco
         c.kill(job)?;
     }
     let factory = c.start(&format!("test-links-factory {how}"), true)?;
-    until("the factory", || is_there("lwc"))?;
+    served("lwc")?;
     let outcome = webs::joined(c, body);
     c.kill(factory)?;
     c.lwc = Some(c.start("lwc-factory", true)?);
-    until("the factory", || is_there("lwc"))?;
+    served("lwc")?;
     outcome
 }
 
@@ -481,7 +409,7 @@ fn a_guest_that_was_given_nothing_reaches_nobody_and_is_told_so(c: &mut Context)
 
 fn whoever_calls_a_guest_that_dies_is_told_so(c: &mut Context) -> Outcome {
     let guest = c.start_guest("guest deaf")?;
-    until("the guest", || is_there(HUB))?;
+    served(HUB)?;
     // It receives the party's first request, never answers, and ends after a while.
     let party = c.start("test-links-app party process hub", false)?;
     check_eq!(c.wait(guest)?, ExitStatus::Code(3))?;
@@ -490,22 +418,9 @@ fn whoever_calls_a_guest_that_dies_is_told_so(c: &mut Context) -> Outcome {
 
 fn nothing_is_left_of_guests(c: &mut Context) -> Outcome {
     pair(c, "guest", "guest")?;
-    let before = settled()?;
+    let before = rest()?;
     pair(c, "guest", "guest")?;
-    check_eq!(settled()?, before)
-}
-
-/// What the manager has left, once nothing changes any more.
-fn settled() -> Outcome<Free> {
-    let mut before = MANAGER.free()?;
-    until("rest", || {
-        pause();
-        let now = MANAGER.free()?;
-        let same = now == before;
-        before = now;
-        Ok(same)
-    })?;
-    Ok(before)
+    check_eq!(rest()?, before)
 }
 
 fn whoever_waits_for_a_factory_that_dies_is_told_so(c: &mut Context) -> Outcome {

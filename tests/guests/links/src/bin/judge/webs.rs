@@ -13,10 +13,11 @@ use xos_client::Port;
 use xos_protocol::manager::{Consent, Edge, EdgeKind, Open};
 use xos_protocol::slots::leaf;
 use xos_protocol::{IcId, Name, RegionId, Subject};
+use xos_test_judge::{Job, MANAGER, served};
 use xos_test_kit::{Failure, Outcome, check, check_eq};
 use xos_view::relate;
 
-use super::{Context, Job, MANAGER, edges, is_there, until};
+use super::{Context, edges};
 
 /// What one node gives another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +97,7 @@ impl Web {
         for (kind, name) in kinds.iter().zip(NODES) {
             let line = format!("test-links-node {name} {kind}");
             self.jobs.push(c.start(&line, false)?);
-            until(name, || is_there(name))?;
+            served(name)?;
             let slot = c.slots.take().ok_or("no slot")?;
             self.ports.push(Endpoint::from_bits(leaf(slot)));
             let session = MANAGER.open(&Open {
