@@ -64,6 +64,7 @@ const SOURCES: &[&str] = &[
     "traps.c",
     "paging.c",
     "probes.c",
+    "isolation.c",
     "links.c",
     "links-probes.c",
     "main.c",

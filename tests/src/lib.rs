@@ -382,11 +382,25 @@ pub const VTX_SUITES: &[Suite] = &[
     Suite {
         name: "vm",
         boots: Boots::System("tests/guests/vm/vm.system"),
-        cases: &[include!("../guests/vm/src/cases.rs")],
+        cases: &[
+            include!("../guests/vm/src/cases_claims.rs"),
+            include!("../guests/vm/src/cases.rs"),
+        ],
         programs: &["step-vm-monitor"],
         files: &[("etc/text", "not a kernel\n")],
         made: &[("etc/small", small_kernel)],
         limit: Duration::from_secs(1200),
+        count_instructions: None,
+    },
+    // Whether what that says of the contract catches what it is there to catch.
+    Suite {
+        name: "vm_mutants",
+        boots: Boots::System("tests/guests/vm/mutants.system"),
+        cases: &[include!("../guests/vm/src/cases_mutants.rs")],
+        programs: &["gives-calls", "gives-channels"],
+        files: &[],
+        made: &[],
+        limit: Duration::from_secs(600),
         count_instructions: None,
     },
 ];

@@ -148,6 +148,8 @@ void map(uint32_t address, uint32_t physical, uint32_t flags);
 /* Maps the first 4 MiB of what others share to itself. */
 void map_shared(void);
 uint32_t new_page(void);
+/* Where the memory begins that nobody has taken yet; it ends with memory. */
+uint32_t free_memory(void);
 extern uint32_t pages_supplied;
 enum { PRESENT = 1, WRITABLE = 2, USER = 4 };
 
@@ -155,6 +157,8 @@ enum { PRESENT = 1, WRITABLE = 2, USER = 4 };
 
 struct command { const char *name, *help; void (*run)(const char *arguments); };
 extern const struct command probes[];
+/* isolation.c: what tries whether the machine is alone. */
+extern const struct command isolation[];
 /* links.c: what talks to others. */
 extern const struct command links[];
 /* links-probes.c: what tries to, and cannot. */

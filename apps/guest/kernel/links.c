@@ -291,10 +291,20 @@ static void deaf(const char *arguments)
     power_off(3);
 }
 
+/* Goes on when somebody has called. */
+static void await(const char *arguments)
+{
+    holds(!serve(arguments), "a name");
+    struct message message;
+    receive(&message);
+    reply(&message, 0);
+}
+
 const struct command links[] = {
     { "hub", "serves others, until it is killed", hub },
     { "party", "WHO: does everything with a hub, until WHO ends it", party },
     { "deaf", "receives a call, and ends without an answer", deaf },
+    { "await", "NAME: is registered under a name, and goes on when somebody has called", await },
     { "lonely", "tries everything with others, of whom there are none", lonely },
     { 0, 0, 0 },
 };

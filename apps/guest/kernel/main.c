@@ -153,11 +153,13 @@ static const struct command commands[] = {
     { 0, 0, 0 },
 };
 
+/* All of them; the last is none. */
+static const struct command *const all[] = { commands, probes, isolation, links, 0 };
+
 static void help(const char *arguments)
 {
     (void)arguments;
-    const struct command *all[] = { commands, probes, links };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; all[i]; i++)
         for (const struct command *c = all[i]; c->name; c++)
             print("%s %s\n", c->name, c->help);
 }
@@ -168,8 +170,7 @@ static void run(const char *line)
         line++;
     if (!*line)
         return;
-    const struct command *all[] = { commands, probes, links };
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; all[i]; i++) {
         for (const struct command *c = all[i]; c->name; c++) {
             const char *rest = line;
             if (!starts(line, c->name))

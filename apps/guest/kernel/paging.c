@@ -24,6 +24,8 @@ uint32_t new_page(void)
     return page;
 }
 
+uint32_t free_memory(void) { return next; }
+
 void map(uint32_t address, uint32_t physical, uint32_t flags)
 {
     zone[(address - ZONE) / PAGE_SIZE] = physical | flags;

@@ -27,6 +27,8 @@
 
 extern crate alloc;
 
+pub mod mutants;
+
 use alloc::string::String;
 use core::fmt::{self, Debug, Write};
 use core::panic::Location;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 cases! {
     a_machine_runs_a_kernel_and_its_exit_code_reaches_who_waits,
-    its_contract_promises_a_second_stage_and_a_kernel_of_its_own,
     each_end_of_a_machine_has_a_code,
     what_is_no_kernel_or_too_small_is_refused_or_ends,
     a_machine_has_the_memory_that_was_paid_for,

@@ -28,7 +28,8 @@ macro_rules! probes {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn(&Lab) -> Outcome)),*] };
 }
 
-/// Claim for claim: the dimension, the value, its probes.
+/// Claim for claim: the dimension, the value, its probes. Values without any are probed by suites of their own, because
+/// what has them cannot run this program: containers, virtual machines, virtines.
 type Claims = [(&'static str, &'static str, &'static [Probe]); 9];
 
 #[rustfmt::skip]
@@ -59,7 +60,6 @@ fn claims(contract: &Contract) -> Claims {
         }),
         KernelInterface::Linux => ("Linux ABI", &[]),
         KernelInterface::Own => ("own kernel", &[]),
-        // Probed by a suite of its own, because what has it cannot run this program.
         KernelInterface::Hypercalls => ("granted hypercalls", &[]),
     };
     let quota: (_, &[_]) = match quota {

@@ -14,7 +14,7 @@ use vm_factory::links::Link;
 use vm_factory::loaders::{Image, load};
 use vm_factory::machine::{End, World};
 use vm_factory::memory::Memory;
-use vm_factory::monitor::{Monitor, Surroundings};
+use vm_factory::monitor::{Monitor, Processor, Surroundings};
 use vm_factory::plan::{self, WINDOW};
 use vm_factory::processor::Leaf;
 use vm_factory::start::{KERNEL, MODULE, Start};
@@ -181,12 +181,13 @@ unsafe fn region(address: u64, bytes: u64) -> &'static [u8] {
     }
 }
 
-pub fn main() -> i32 {
+/// Runs the machine that the factory has told of, on what is made of its processor: the exit code.
+pub fn run<P: Processor>(with: impl FnOnce(VirtualProcessor) -> P) -> i32 {
     let Some(start) = xos::var(vm_factory::start::VARIABLE).and_then(Start::read) else {
         eprintln!("this program runs a virtual machine for the vm factory, and nothing else");
         return NOT_STARTED;
     };
-    match run(&start) {
+    match machine(&start, with) {
         Ok(end) => {
             if !matches!(end, End::PowerOff(_)) {
                 eprintln!("the machine ended: {end}");
@@ -200,7 +201,10 @@ pub fn main() -> i32 {
     }
 }
 
-fn run(start: &Start) -> Result<End, heapless::String<96>> {
+fn machine<P: Processor>(
+    start: &Start,
+    with: impl FnOnce(VirtualProcessor) -> P,
+) -> Result<End, heapless::String<96>> {
     let told = |why: &dyn core::fmt::Display| {
         let mut text = heapless::String::new();
         let _ = write!(text, "{why}");
@@ -229,7 +233,7 @@ fn run(start: &Start) -> Result<End, heapless::String<96>> {
     let loaded = load(&image, &mut memory).map_err(|why| told(&why))?;
     let date = timer::real_time().map_or(0, |time| time.as_secs());
     let board = Board::new(date, start.memory);
-    let processor = VirtualProcessor(VCpu::from_bits(leaf(plan::PROCESSOR_SLOT)));
+    let processor = with(VirtualProcessor(VCpu::from_bits(leaf(plan::PROCESSOR_SLOT))));
     let mut monitor =
         Monitor::new(processor, &loaded, board, TURN).map_err(|_| told(&"no virtual processor"))?;
 

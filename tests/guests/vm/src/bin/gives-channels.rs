@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A monitor through which any of its capabilities is signalled.
+#![no_std]
+#![no_main]
+
+sel4::sel4_cfg_if! {
+    if #[sel4_cfg(VTX)] {
+        #[path = "../giving.rs"]
+        mod giving;
+
+        fn main() -> i32 {
+            vm_monitor::run(|processor| giving::Giving { processor, gives: giving::Gives::Channels })
+        }
+    } else {
+        fn main() -> i32 {
+            1
+        }
+    }
+}
+
+xos::main!(main, heap = vm_monitor::HEAP_SIZE);
