@@ -8,11 +8,11 @@
 
 use heapless::Vec;
 use xos_client::Slots;
-use xos_protocol::ic::INDEX_BITS;
 use xos_protocol::manager::Created;
 use xos_protocol::slots::parts::{FIRST_FREE, FIRST_UNTYPED, MAX_UNTYPED};
 
 use crate::kernel::At;
+use crate::shares::Shares;
 
 /// Radix of the nodes for further slots: with 32 bytes a slot, a page.
 pub const NODE_RADIX: u32 = 7;
@@ -90,17 +90,11 @@ impl Pieces {
 
 /// The nodes that all processes have beside their parts nodes: root slots of the factory, and which
 /// belongs behind which.
-///
-/// Nobody can take all of them. Whoever pays for processes gets one more for as long as more are left than it
-/// has already: alone it gets half of them, and the next one half of what that one left. It is the payer who is
-/// counted, because a client can have any number of sessions, and not of budgets.
+/// Nobody can take all of them ([`Shares`]).
 pub struct Nodes {
     slots: Slots,
     next: [u16; 4096],
-    /// How many there may still be.
-    left: u32,
-    /// How many each payer has, by its index.
-    held: [u16; 1 << INDEX_BITS],
+    shares: Shares,
 }
 
 impl Nodes {
@@ -109,28 +103,26 @@ impl Nodes {
         Self {
             slots: Slots::new(first, end),
             next: [0; 4096],
-            left: most,
-            held: [0; _],
+            shares: Shares::new(most),
         }
     }
 
     /// A root slot for one more node of a payer's. `None` when that one has its part of them.
     pub fn take(&mut self, payer: u32) -> Option<u32> {
-        let held = self.held.get_mut(payer as usize)?;
-        if u32::from(*held) >= self.left {
+        if !self.shares.take(payer) {
             return None;
         }
-        let slot = self.slots.take()?;
-        *held += 1;
-        self.left -= 1;
-        Some(slot)
+        let slot = self.slots.take();
+        if slot.is_none() {
+            self.shares.give(payer);
+        }
+        slot
     }
 
     /// Gives back a root slot of a payer's whose node is gone.
     pub fn give(&mut self, payer: u32, slot: u32) {
         if self.slots.give(slot) {
-            self.held[payer as usize] -= 1;
-            self.left += 1;
+            self.shares.give(payer);
         }
     }
 
@@ -326,7 +318,6 @@ mod tests {
         let mut nodes = Nodes::new(100, 200, 100);
         let mut takes = |payer| (0..).take_while(|_| nodes.take(payer).is_some()).count();
         assert_eq!([takes(1), takes(1), takes(2), takes(3)], [50, 0, 25, 13]);
-        assert_eq!(takes(1 << INDEX_BITS), 0);
     }
 
     #[test]

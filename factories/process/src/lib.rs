@@ -49,6 +49,7 @@ pub mod model;
 pub mod pages;
 pub mod program;
 pub mod regions;
+pub mod shares;
 mod supply;
 #[cfg(test)]
 mod tests;

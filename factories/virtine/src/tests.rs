@@ -220,12 +220,16 @@ impl<'w> Test<'w> {
     }
 
     fn create(&mut self, spec: &Spec<'_>) -> Result<IcId> {
+        self.create_by(CLIENT, spec)
+    }
+
+    fn create_by(&mut self, client: Who, spec: &Spec<'_>) -> Result<IcId> {
         let mut message = [0; MAX_WORDS];
         message[0] = 20;
         let used = wire::encode(spec, &mut message[1..]).unwrap();
         match self
             .bench
-            .call(CLIENT, SessionOp::Create.label(), &message[..1 + used])
+            .call(client, SessionOp::Create.label(), &message[..1 + used])
         {
             Came::Answer(told) => told.map(|words| IcId::from_word(words[0])),
             other => panic!("{other:?}"),
@@ -636,6 +640,39 @@ fn a_refusal_at_any_entry_is_an_error_and_leaves_nothing() {
         after += 1;
     }
     assert!(after > 15);
+}
+
+#[test]
+fn a_client_cannot_take_the_places_of_others_however_many_sessions_it_has() {
+    test!(world, test);
+    // Two sessions of the same client's, and one of another's.
+    world.borrow_mut().payers = [(7, 7), (8, 7), (9, 9)].into();
+    let takes = |test: &mut Test<'_>, session| {
+        let mut made = Vec::new();
+        loop {
+            match test.create_by(Who::Session(session), &spec("f")) {
+                Ok(id) => made.push(id),
+                Err(error) => {
+                    assert_eq!(error, Error::TableFull);
+                    break made;
+                }
+            }
+        }
+    };
+    let all = [7, 8, 9].map(|session| takes(&mut test, session));
+    let counts = all.each_ref().map(Vec::len);
+    assert_eq!(counts, [MAX_VIRTINES / 2, 0, MAX_VIRTINES / 4]);
+    // What was given back can be taken again, and what could not be made takes nothing.
+    for id in all.into_iter().flatten() {
+        test.asks(id, HandleOp::Kill, &[]);
+        test.asks(id, HandleOp::Wait, &[]);
+    }
+    for _ in 0..MAX_VIRTINES {
+        world.borrow_mut().refuse_after = Some(12);
+        assert!(test.create_by(Who::Session(9), &spec("f")).is_err());
+        assert_eq!(world.borrow().refuse_after, None);
+    }
+    assert_eq!(takes(&mut test, 9).len(), MAX_VIRTINES / 2);
 }
 
 #[test]
