@@ -58,7 +58,7 @@ impl Arena {
     }
 
     /// Its chunks, in the order in which they were added.
-    pub fn chunks(&self) -> impl Iterator<Item = u32> + use<> {
+    pub fn chunks(&self) -> impl DoubleEndedIterator<Item = u32> + use<> {
         self.chunks
             .into_iter()
             .take(self.count as usize)

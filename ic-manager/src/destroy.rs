@@ -380,11 +380,13 @@ impl Manager<'_> {
     fn reap_ic<M: Machine>(&mut self, m: &mut M, index: u32) -> bool {
         let mut steps = heapless::Vec::<Step, MAX_STEPS>::new();
         // What its factory mapped in its address space is unmapped while it still has its ASID: between
-        // the steps that ASID may be given to another, where the same frames may be mapped.
+        // the steps that ASID may be given to another, where the same frames may be mapped. The factory has the
+        // capabilities in the parts node, and in nodes that it made of the untyped pieces; the address space itself is
+        // in the first chunk, which goes last.
         let parts = pool::ic(index, Part::Parts);
         let _ = steps.push(Step::Revoke(parts));
         let _ = steps.push(Step::Delete(parts));
-        self.chunk_steps(self.ics[index].arena.chunks(), &mut steps);
+        self.chunk_steps(self.ics[index].arena.chunks().rev(), &mut steps);
         let _ = steps.push(Step::Done(index));
         m.reap(&steps)
     }

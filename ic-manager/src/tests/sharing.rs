@@ -7,6 +7,7 @@ use xos_protocol::manager::{
 use xos_protocol::{Error, IcId, Name, RegionId, Subject, slots};
 
 use super::{BASIC, paid_by};
+use crate::machine::Kind;
 use crate::model::kernel::Cap;
 use crate::model::{MONITOR, ONE, TWO, World};
 use crate::pool::{self, Part};
@@ -263,6 +264,63 @@ fn a_copy_that_the_owner_mapped_itself_goes_with_the_region() {
     w.region_destroy(ONE, region).unwrap();
     w.check();
     assert_eq!((w.mapped(a).len(), w.mapped(b).len()), (0, 0));
+}
+
+#[test]
+fn what_a_dying_ic_had_mapped_is_not_taken_from_who_gets_its_number() {
+    const PLACE: u32 = 60;
+    let (mut w, payer) = World::with_one();
+    let region = w.region(ONE, RegionCreate { place: 30, ..SMALL }).unwrap();
+    let root = w.m.pool(ONE * 8 + 1).unwrap();
+    let vspace = |w: &World, id: IcId| w.m.pool(pool::ic(id.index(), Part::VSpace)).unwrap();
+    let number = |w: &World, id: IcId| match vspace(w, id) {
+        Cap::VSpace { asid, .. } => asid,
+        other => panic!("{other:x?}"),
+    };
+    // Its factory maps a page of its own through a node of the IC's memory, as the next one's does at the same address.
+    let map = |w: &mut World, id: IcId, parts: u32, node: u32| {
+        w.share(ONE, share_with(region, id)).unwrap();
+        let untyped = slots::cptr(parts, slots::parts::FIRST_UNTYPED);
+        let kernel = &mut w.m.kernel;
+        let untyped = kernel.resolve(root, untyped, 20).unwrap();
+        kernel
+            .retype(untyped, Kind::Node(7), root, node, 1)
+            .unwrap();
+        let node = kernel.cap((root.base(), node)).unwrap();
+        let frame = kernel.resolve(root, slots::cptr(30, 0), 20).unwrap();
+        kernel.copy(frame, (node.base(), 0), 7, None).unwrap();
+        let vspace = vspace(w, id);
+        let kernel = &mut w.m.kernel;
+        kernel
+            .map_frame((node.base(), 0), vspace, AT + 7 * PAGE)
+            .unwrap();
+    };
+    // So large that it is taken apart step by step, while others are made.
+    let args = Create {
+        memory: 68,
+        ..paid_by(payer, PLACE)
+    };
+    let old = w.create(ONE, args).unwrap().id;
+    let wanted = number(&w, old);
+    map(&mut w, old, PLACE, 20);
+    assert_eq!(w.destroy(ONE, old), Ok(0));
+    // At each step so many as it takes to come by all pools of numbers.
+    let heir = loop {
+        let new: Vec<_> = (PLACE + 1..PLACE + 9)
+            .map(|place| (w.create(ONE, paid_by(payer, place)).unwrap().id, place))
+            .collect();
+        if let Some(heir) = new.iter().find(|(id, _)| number(&w, *id) == wanted) {
+            break *heir;
+        }
+        for (id, _) in new {
+            w.destroy(ONE, id).unwrap();
+        }
+        assert!(w.reap_one(), "its number is nobody's again");
+    };
+    let (heir, place) = heir;
+    map(&mut w, heir, place, 21);
+    w.rest();
+    assert!(w.mapped(heir).contains(&(AT + 7 * PAGE)));
 }
 
 #[test]
