@@ -7,7 +7,7 @@ use std::vec;
 use std::vec::Vec;
 
 use xos_client::{Answer, Port};
-use xos_protocol::manager::{Created, Event, Op};
+use xos_protocol::manager::{Create, Created, Event, Grow, Op, PAGE, Payer};
 use xos_protocol::wire::{MAX_WORDS, Words};
 use xos_protocol::{Badge, Error, IcId, RegionId, Result, Who};
 
@@ -151,6 +151,7 @@ struct ManagerState {
     events: VecDeque<Event>,
     reaper: bool,
     refusal: Option<(Op, Error)>,
+    payers: BTreeMap<u32, u32>,
     asked: Vec<(Op, Vec<u64>)>,
 }
 
@@ -158,6 +159,11 @@ impl FakeManager {
     /// Whether [`Op::Destroy`] is done by a reaper from now on: see [`reap`](Self::reap).
     pub fn set_reaper(&self, on: bool) {
         self.state.borrow_mut().reaper = on;
+    }
+
+    /// Which IC pays, by its index, for what is made for the client of a session; 0 for those that are not said.
+    pub fn set_payer(&self, session: u32, payer: u32) {
+        self.state.borrow_mut().payers.insert(session, payer);
     }
 
     /// Refuses the next request of this kind.
@@ -200,7 +206,7 @@ impl FakeManager {
 }
 
 impl ManagerState {
-    fn create(&mut self) -> Result<Vec<u64>> {
+    fn create(&mut self, payer: u32) -> Result<Vec<u64>> {
         let index = (0..4096)
             .find(|i| !self.ics.contains_key(i) && !self.reaping.contains_key(i))
             .ok_or(Error::TableFull)?;
@@ -210,7 +216,7 @@ impl ManagerState {
         let created = Created {
             id,
             first: xos_protocol::slots::parts::FIRST_UNTYPED,
-            payer: 0,
+            payer,
             pieces: heapless::Vec::new(),
         };
         Ok(created.words().to_vec())
@@ -233,7 +239,28 @@ impl ManagerState {
         }
         let id = IcId::from_word(words.first().copied().unwrap_or(0));
         match op {
-            Op::Create | Op::CreateWithin => self.create(),
+            Op::Create => {
+                let words = words.first_chunk().ok_or(Error::Malformed)?;
+                let payer = match Create::from_words(*words)?.payer {
+                    Payer::Client(session) => self.payers.get(&session).copied(),
+                    _ => None,
+                };
+                self.create(payer.unwrap_or(0))
+            }
+            Op::CreateWithin => self.create(0),
+            Op::Grow => {
+                let words = words.first_chunk().ok_or(Error::Malformed)?;
+                let Grow { id, pages, slot } = Grow::from_words(*words)?;
+                self.alive(id)?;
+                let bits = PAGE.ilog2() + pages.next_power_of_two().ilog2();
+                let created = Created {
+                    id,
+                    first: slot,
+                    payer: 0,
+                    pieces: core::iter::once(bits as u8).collect(),
+                };
+                Ok(created.words().to_vec())
+            }
             Op::Destroy => {
                 self.alive(id)?;
                 self.ics.remove(&id.index());
@@ -242,7 +269,7 @@ impl ManagerState {
                 }
                 Ok(vec![u64::from(!self.reaper)])
             }
-            Op::Suspend | Op::Resume | Op::Ended | Op::Annotate => {
+            Op::Suspend | Op::Resume | Op::Ended | Op::Annotate | Op::SecondStage => {
                 self.alive(id).map(|()| Vec::new())
             }
             Op::NextEvent => {
