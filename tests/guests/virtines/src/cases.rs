@@ -28,4 +28,5 @@ cases! {
     a_factory_that_forgets_pages_is_caught,
     a_factory_that_forgets_registers_is_caught,
     a_factory_that_forgets_lent_memory_is_caught,
+    a_factory_that_grants_everything_is_caught,
 }

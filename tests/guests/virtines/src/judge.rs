@@ -53,7 +53,7 @@ impl Context {
     }
 
     /// Runs a program to its end.
-    fn run(&mut self, case: &str, factory: &str) -> Outcome<ExitStatus> {
+    pub fn run(&mut self, case: &str, factory: &str) -> Outcome<ExitStatus> {
         let job = self.start(case, factory)?;
         self.wait(job)
     }

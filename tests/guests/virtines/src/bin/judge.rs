@@ -6,7 +6,8 @@
 extern crate alloc;
 
 use sel4_microkit::{NullHandler, protection_domain};
-use xos_test_kit::{Case, Outcome, cases};
+use xos_protocol::ExitStatus;
+use xos_test_kit::{Case, Outcome, cases, check_eq};
 
 #[macro_use]
 #[path = "../judge.rs"]
@@ -26,6 +27,7 @@ fn init() -> NullHandler {
             "forgets_pages",
             "forgets_registers",
             "forgets_lent_memory",
+            "grants_everything",
         ],
         cases,
     )
@@ -66,4 +68,14 @@ fn a_factory_that_forgets_registers_is_caught(c: &mut Context) -> Outcome {
 
 fn a_factory_that_forgets_lent_memory_is_caught(c: &mut Context) -> Outcome {
     caught(c, "forgets_lent_memory")
+}
+
+fn a_factory_that_grants_everything_is_caught(c: &mut Context) -> Outcome {
+    let granted = c.run("granted", "grants_everything")?;
+    let not_granted = c.run("not_granted", "grants_everything")?;
+    // And it was what was not granted.
+    check_eq!(
+        (granted, not_granted),
+        (ExitStatus::Code(0), ExitStatus::Code(1))
+    )
 }

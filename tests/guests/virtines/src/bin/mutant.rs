@@ -13,12 +13,14 @@ use spin::Mutex;
 use virtine_factory::factory::{MAX_VIRTINES, VirtineFactory};
 use virtine_factory::kernel::Kernel;
 use virtine_factory::machine::Machine;
-use xos_protocol::Result;
+use xos_protocol::factory::HandleOp;
 use xos_protocol::manager::Successor;
-use xos_protocol::virtine::Plan;
+use xos_protocol::virtine::{Ask, Plan};
+use xos_protocol::wire::MAX_WORDS;
+use xos_protocol::{Result, Who};
 use xos_server::client::{Console, Timer};
 use xos_server::factory::FactoryServer;
-use xos_server::{Manager, Space, serve};
+use xos_server::{Deferred, Manager, Outcome as Told, Reply, Request, Space, serve};
 
 const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
@@ -94,6 +96,41 @@ impl Kernel for Forgetful {
 
 type Server = FactoryServer<VirtineFactory<'static, Forgetful>, MAX_VIRTINES>;
 
+/// The loop, which believes that callers grant everything.
+struct Generous<'a>(&'a mut Server);
+
+impl xos_server::Server for Generous<'_> {
+    fn call(
+        &mut self,
+        who: Who,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Told {
+        let (mut words, length) = ([0; MAX_WORDS], request.words().len());
+        words[..length].copy_from_slice(request.words());
+        if forgets("grants_everything")
+            && matches!(who, Who::Handle(_))
+            && request.label() == HandleOp::Invoke.label()
+            && let Ok(Ask::Call { limit, long, .. }) = Ask::from_word(words[1])
+        {
+            let granted = u32::MAX;
+            words[1] = Ask::Call {
+                granted,
+                limit,
+                long,
+            }
+            .word();
+        }
+        let request = Request::new(request.label(), &words[..length]);
+        self.0.call(who, request, reply, deferred)
+    }
+
+    fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
+        self.0.notified(bits, deferred);
+    }
+}
+
 /// In a static because of its size; taken once.
 static SERVER: Mutex<Server> = {
     // SAFETY: the first thing that happens to it is that it is prepared.
@@ -118,5 +155,5 @@ fn init() -> NullHandler {
     }
     let name = sel4_microkit::pd_name().unwrap_or_default();
     server.register(name, Successor::None).expect("a name");
-    serve(&mut *server)
+    serve(&mut Generous(&mut server))
 }
