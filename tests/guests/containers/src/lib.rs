@@ -5,8 +5,8 @@
 //! no processes. It does to its factory what a server does, the things that a bad one would do included.
 #![no_std]
 
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::SeqCst;
+use xos_test_kit::defects;
+use xos_test_kit::mutants::{Defect, Knob};
 
 /// Prints a file of the root, whose path is the second argument.
 pub const PRINT: &str = "print";
@@ -30,26 +30,8 @@ pub const BENCH: &str = "bench";
 /// What it says for the factory that is broken on purpose.
 pub const MUTANTS: &str = "mutants";
 
-/// A way in which the broken factory may be broken.
-#[derive(Clone, Copy, Debug)]
-pub struct Defect {
-    /// What is wrong: the name of the case of the mutants' suite too.
-    pub name: &'static str,
-    /// The claim that has to fail then.
-    pub claim: &'static str,
-}
-
-macro_rules! defects {
-    ($($name:ident: $claim:ident;)*) => {
-        /// All defects; a defect's number is its position plus 1.
-        pub const DEFECTS: &[Defect] = &[$(Defect {
-            name: stringify!($name),
-            claim: stringify!($claim),
-        }),*];
-    };
-}
-
-defects! {
+/// How the container factory may be broken.
+pub const DEFECTS: &[Defect] = defects! {
     shared_capabilities_are_promised: every_value_of_its_contract_has_a_case;
     an_environment_tells_what_another_one_runs: what_it_writes_nobody_else_reads;
     a_program_is_started_in_another_one: its_names_are_its_own;
@@ -61,34 +43,17 @@ defects! {
     memory_stays_when_one_is_gone: the_manager_alone_gets_all_back;
     what_one_prints_is_in_the_log_of_another: it_reaches_nobody_and_nobody_reaches_it;
     a_signal_reaches_another_one: two_containers_cannot_see_signal_name_starve_or_fill_each_other;
-}
+};
 
-/// What the judge tells the broken factory: a page that both map.
-#[repr(C)]
-pub struct Knob(AtomicUsize);
-
-/// Where it is mapped.
+/// Where factory and judge have the knob.
 const KNOB: usize = 0x5000_0000;
 
-impl Knob {
-    /// The page of this domain.
-    ///
-    /// # Safety
-    /// The description of the system maps a page there, writable, in all who call this.
-    pub unsafe fn of_domain() -> &'static Self {
-        // SAFETY: as the caller says; it is atomic.
-        unsafe { &*(KNOB as *const Self) }
-    }
-
-    /// Turns one defect on, by its position in the list, or none.
-    pub fn turn(&self, defect: Option<usize>) {
-        self.0
-            .store(defect.map_or(0, |position| position + 1), SeqCst);
-    }
-
-    /// Whether this defect is on.
-    pub fn is(&self, name: &str) -> bool {
-        let defect = DEFECTS.get(self.0.load(SeqCst).wrapping_sub(1));
-        defect.is_some_and(|defect| defect.name == name)
-    }
+/// The knob of this domain.
+///
+/// # Safety
+/// The description of the system maps a page there, writable, in all who call this.
+#[must_use]
+pub unsafe fn knob_of_domain() -> &'static Knob {
+    // SAFETY: as the caller says.
+    unsafe { Knob::at(KNOB) }
 }

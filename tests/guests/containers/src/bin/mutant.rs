@@ -14,7 +14,7 @@ use sel4::Fault;
 use sel4_microkit::abi::endpoint;
 use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use spin::Mutex;
-use test_containers::Knob;
+use test_containers::{DEFECTS, knob_of_domain};
 use xos_protocol::container::{Request as Asked, ServerOp};
 use xos_protocol::contract::Capabilities;
 use xos_protocol::factory::Spec;
@@ -31,7 +31,7 @@ const CONSOLE: Console = Console::new(endpoint(1));
 /// Whether this defect is on.
 fn is(name: &str) -> bool {
     // SAFETY: the description maps it.
-    unsafe { Knob::of_domain() }.is(name)
+    unsafe { knob_of_domain() }.defect(DEFECTS) == name
 }
 
 /// Heap, in bytes. Nothing allocates, but libraries could.
