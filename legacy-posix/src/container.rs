@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use xos::protocol::container::{Command, Stream, Streams};
 use xos::protocol::start::strings;
-use xos_container::{MountFlags, MountKind, Setup};
+use xos_container::{MountFlags, MountKind, Setup, Span};
 
 use crate::boot::{self, BootError};
 use crate::file::Moved;
@@ -29,6 +29,7 @@ use crate::signal::{Info, Signal};
 use crate::task::Limits;
 use crate::tty::TerminalId;
 use crate::vfs::procfs::Procfs;
+use crate::vfs::region::{Foreign, RegionFile};
 use crate::vfs::{Call, PATH_MAX};
 use crate::{Credentials, Errno, PAGE, Page, Pages, ProcessId, Result, ThreadId};
 
@@ -122,7 +123,8 @@ fn step(what: impl Into<String>) -> impl FnOnce(Errno) -> BootError {
 }
 
 impl Container {
-    /// Starts a server whose first process is that of the container, from the archive with its root.
+    /// Starts a server whose first process is that of the container, from the archive with its root. `open` gives
+    /// access to regions that were granted.
     ///
     /// # Errors
     /// [`BootError`].
@@ -131,6 +133,7 @@ impl Container {
         pages: P,
         setup: &Setup<'_>,
         root: &'static [u8],
+        open: &dyn Fn(Span) -> Box<dyn Foreign>,
     ) -> Result<(Server<K, P>, Self), BootError> {
         let description = &setup.container;
         let process = &description.process;
@@ -148,7 +151,7 @@ impl Container {
         let thread = server
             .make_root(table, place)
             .map_err(step("the first process cannot be made"))?;
-        mount_all(&mut server, thread, setup)?;
+        mount_all(&mut server, thread, setup, open)?;
         let cwd = process.cwd.as_bytes();
         server
             .with_files(thread, |files, call| {
@@ -534,12 +537,24 @@ fn mount_all<K: Kernel, P: Pages>(
     server: &mut Server<K, P>,
     thread: ThreadId,
     setup: &Setup<'_>,
+    open: &dyn Fn(Span) -> Box<dyn Foreign>,
 ) -> Result<(), BootError> {
     let container = &setup.container;
     for mount in &container.mounts {
+        let (what, memory) = match mount.kind {
+            MountKind::Region(name) => {
+                let grant = setup.regions.iter().find(|grant| grant.name == name);
+                let what = match grant {
+                    Some(_) => alloc::format!("mount of the region {name} at {}", mount.target),
+                    None => alloc::format!("{}: nobody granted a region {name}", mount.target),
+                };
+                (what, grant.map(|grant| open(grant.span)))
+            }
+            _ => (alloc::format!("mount at {}", mount.target), None),
+        };
         server
-            .with_files(thread, |files, call| mount_one(files, call, mount))
-            .map_err(step(alloc::format!("mount at {}", mount.target)))?;
+            .with_files(thread, |files, call| mount_one(files, call, mount, memory))
+            .map_err(step(what))?;
     }
     let absent = |result: Result<()>| match result {
         // What is not there needs neither.
@@ -561,10 +576,12 @@ fn mount_one(
     files: &mut crate::file::Files,
     call: &mut Call<'_>,
     mount: &xos_container::Mount<'_>,
+    memory: Option<Box<dyn Foreign>>,
 ) -> Result<()> {
     let (target, flags) = (mount.target.as_bytes(), mount.flags);
-    if !matches!(mount.kind, MountKind::Region(_)) {
-        make_path(files, call, target)?;
+    match mount.kind {
+        MountKind::Region(_) => make_file(files, call, target)?,
+        _ => make_path(files, call, target)?,
     }
     match mount.kind {
         MountKind::Proc => {
@@ -610,7 +627,11 @@ fn mount_one(
             let flags = flags | MountFlags::READ_ONLY;
             files.attach_tmpfs(call, target, ("tmpfs", "none"), room, flags)?;
         }
-        MountKind::Region(_) => return Err(Errno::OPNOTSUPP),
+        MountKind::Region(name) => {
+            let memory = memory.ok_or(Errno::NODEV)?;
+            let system = RegionFile::new(memory, call.now);
+            files.attach_file(call, target, Box::new(system), name, flags)?;
+        }
     }
     Ok(())
 }
@@ -631,6 +652,19 @@ fn make_path(files: &mut crate::file::Files, call: &mut Call<'_>, path: &[u8]) -
         }
     }
     Ok(())
+}
+
+/// Makes the file of an absolute path, if it is missing, and the directories above it.
+fn make_file(files: &mut crate::file::Files, call: &mut Call<'_>, path: &[u8]) -> Result<()> {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        // In the root, which is there.
+        None | Some(0) => {}
+        Some(name) => make_path(files, call, &path[..name])?,
+    }
+    match files.mknodat(call, linux::AT_FDCWD, path, linux::S_IFREG | 0o644, 0) {
+        Ok(()) | Err(Errno::EXIST | Errno::ROFS) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

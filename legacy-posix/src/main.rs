@@ -31,14 +31,16 @@ mod spaces;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
-use legacy_posix::PAGE;
 use legacy_posix::boot::{self, Boot, BootError};
 use legacy_posix::container::{Container, ITSELF, Report, shell_status};
 use legacy_posix::kernel::Execution;
 use legacy_posix::machine_api::LineEnds;
 use legacy_posix::mm::Access;
 use legacy_posix::server::{Fault, Server};
+use legacy_posix::vfs::region::Foreign;
+use legacy_posix::{Errno, PAGE};
 use sel4::cap::Endpoint;
 use sel4::{MessageInfo, Word};
 use xos::client::ContainerServer;
@@ -70,7 +72,11 @@ const WRITE: u64 = 1 << 1;
 fn main() -> Result<i32, String> {
     kernel::learn_cspace();
     match xos::args().next() {
-        None => contained(),
+        None => {
+            let factory = ContainerServer::new(Endpoint::from_bits(leaf(ic::ITSELF)));
+            // Its log is all that anybody sees of it.
+            contained(factory).inspect_err(|error| log(factory, error))
+        }
         Some(_) => alone(),
     }
 }
@@ -95,9 +101,14 @@ fn description(factory: &ContainerServer) -> Result<Vec<u8>, xos::protocol::Erro
     }
 }
 
+/// Says in the container's log why it does not run.
+fn log(factory: ContainerServer, error: &dyn Display) {
+    let line = alloc::format!("{error}\n");
+    let _ = factory.output(ITSELF, Stream::Error, line.as_bytes());
+}
+
 /// The server of a container: it has no name, its factory says what it is.
-fn contained() -> Result<i32, String> {
-    let factory = ContainerServer::new(Endpoint::from_bits(leaf(ic::ITSELF)));
+fn contained(factory: ContainerServer) -> Result<i32, String> {
     let bytes = description(&factory).map_err(|error| {
         alloc::format!("the factory does not say what this container is: {error}")
     })?;
@@ -108,11 +119,12 @@ fn contained() -> Result<i32, String> {
     let root = unsafe { core::slice::from_raw_parts(address as *const u8, bytes as usize) };
     let endpoint = xos::service::endpoint().map_err(text)?;
     let (machine, frames) = machine(endpoint, CONTAINERS_PARTS)?;
-    let (mut server, mut container) = match Container::start(machine, frames, &setup, root) {
+    let open = |span| -> Box<dyn Foreign> { Box::new(Granted(span)) };
+    let started = Container::start(machine, frames, &setup, root, &open);
+    let (mut server, mut container) = match started {
         Ok(started) => started,
         Err(error) => {
-            let line = alloc::format!("{error}\n");
-            let _ = factory.output(ITSELF, Stream::Error, line.as_bytes());
+            log(factory, &error);
             return Ok(error.status().into());
         }
     };
@@ -134,6 +146,42 @@ fn contained() -> Result<i32, String> {
         }
         container.report(server, tell);
     }))
+}
+
+/// A region that was granted to this container: where it is mapped, unless it has been taken away.
+struct Granted(Span);
+
+impl Granted {
+    /// Copies from it, and says whether it is there.
+    fn copy_from(&self, position: u64, into: &mut [u8]) -> bool {
+        let from = (self.0.address + position) as *const u8;
+        // SAFETY: whoever calls keeps within the region, which is nothing of the server's own.
+        unsafe { xos::guarded::copy(into.as_mut_ptr(), from, into.len()) }.is_ok()
+    }
+}
+
+impl Foreign for Granted {
+    fn length(&self) -> u64 {
+        self.0.bytes
+    }
+
+    fn read(&self, position: u64, into: &mut [u8]) -> legacy_posix::Result<()> {
+        match self.copy_from(position, into) {
+            true => Ok(()),
+            false => Err(Errno::IO),
+        }
+    }
+
+    fn write(&self, position: u64, from: &[u8]) -> legacy_posix::Result<()> {
+        let to = (self.0.address + position) as *mut u8;
+        // SAFETY: as above.
+        match unsafe { xos::guarded::copy(to, from.as_ptr(), from.len()) } {
+            Ok(()) => Ok(()),
+            // What can be read was granted to be read only.
+            Err(_) if self.copy_from(position, &mut [0]) => Err(Errno::ROFS),
+            Err(_) => Err(Errno::IO),
+        }
+    }
 }
 
 /// The machine and its frames, as the budget allows. Of that one part is kept back for the server's own tables, which may

@@ -192,6 +192,7 @@ pub const SUITES: &[Suite] = &[
                 Contained::Bundle("tests/guests/containers/bundle", "box"),
                 Contained::Busybox("tests/guests/containers/busybox.json", "busybox"),
                 Contained::Busybox("tests/guests/containers/locked.json", "locked"),
+                Contained::Busybox("tests/guests/containers/regions.json", "regions"),
                 Contained::Image("image"),
             ],
         ),

@@ -7,9 +7,12 @@
 //! server asks its factory with [`ServerOp`]s: calls go up the ranks only, so what
 //! the holder wants of it, it fetches as a [`Command`].
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::factory::ops;
+use crate::start::GIVEN;
 use crate::{Error, Result};
 
 ops! {
@@ -33,6 +36,10 @@ ops! {
         Taken,
     }
 }
+
+/// Where regions are mapped in a container's server that whoever creates it [grants](Request::Grant): nothing else is.
+/// One page directory is enough for all of it.
+pub const GRANTS: Range<u64> = GIVEN.start..GIVEN.start + (1 << 30);
 
 /// Bytes that a message of these carries at most, behind three words.
 pub const MAX_BYTES: usize = crate::wire::MAX_BYTES - 24;
@@ -118,7 +125,8 @@ pub enum Request<'a> {
     ExecWait(u32),
     /// Reply, when it has ended: word, the status of the container, as a shell knows it. The container stays.
     Wait,
-    /// Says where in the container a region is mapped that its description names; before it is started.
+    /// Says where in the container a region is mapped that its description names, in [`GRANTS`]; before it is
+    /// started. What may be done with it is what it was shared for, and no more than the description says.
     Grant {
         /// The name.
         name: &'a str,

@@ -32,7 +32,7 @@
 //! # Address space
 //! What the image, the stack, the IPC buffer and the start information take is
 //! below [`WINDOWS`]. What the program may put where is up to it, but for the
-//! windows of its threads, which the thread factory assigns.
+//! windows of its threads, which the thread factory assigns, and for what it is [given](GIVEN).
 
 use core::ops::Range;
 
@@ -55,7 +55,10 @@ pub const DEFAULT_CSPACE_RADIX: u8 = 5;
 pub const WINDOW: u64 = 1 << 21;
 /// Where the windows of threads are. Window `i` is the piece at `WINDOWS.start + i * WINDOW`; what is mapped
 /// in it ends at its end, so that below the stack there is a hole.
-pub const WINDOWS: Range<u64> = 0x7000_0000_0000..0x7400_0000_0000;
+pub const WINDOWS: Range<u64> = 0x7000_0000_0000..0x7040_0000_0000;
+/// Where others map what a program is given before it starts. It shares its uppermost table with [`WINDOWS`], because
+/// an IC has room for few tables that others make it need.
+pub const GIVEN: Range<u64> = 0x7040_0000_0000..0x7080_0000_0000;
 /// Where a program maps regions. Nobody else puts anything there.
 pub const SHARES: Range<u64> = 0x7400_0000_0000..0x7800_0000_0000;
 

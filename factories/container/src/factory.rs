@@ -10,14 +10,14 @@ use xos_client::{Manager, Port};
 use xos_container::{
     CONTAINERS, Container, Grant, IMAGES, List, MAX_SETUP_BYTES, MountKind, Setup, Span, is_name,
 };
-use xos_protocol::container::{Command, Log, Request as Asked, ServerOp, Stream, Streams};
+use xos_protocol::container::{Command, GRANTS, Log, Request as Asked, ServerOp, Stream, Streams};
 use xos_protocol::contract::{
     Capabilities, Channels, Cpu, FaultContainment, KernelInterface, Memory as MemoryOf, Names,
     Quota, Teardown,
 };
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{PAGE, USER_END};
-use xos_protocol::start::{SHARES, strings};
+use xos_protocol::manager::PAGE;
+use xos_protocol::start::{GIVEN, strings};
 use xos_protocol::wire::{self, MAX_BYTES, MAX_WORDS};
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Name, Result};
 use xos_server::factory::{Factory, Fate, Maker, Member};
@@ -37,8 +37,9 @@ const DEFAULT_PIDS: u32 = 24;
 const OWN_UNITS: u32 = 16;
 /// Bytes of memory that a server has in one region at most, and a share of it.
 const REGION: u64 = 4 << 20;
-/// Where a container finds its root: nobody else maps anything there before the container runs.
-pub const ROOT_ADDRESS: u64 = SHARES.end - (1 << 40);
+/// Where a container finds its root: nobody else maps anything there.
+pub const ROOT_ADDRESS: u64 = GRANTS.end;
+const _: () = assert!(GIVEN.start <= ROOT_ADDRESS && ROOT_ADDRESS < GIVEN.end);
 /// The most that a specification can ask for.
 const MAX_UNITS: u32 = (1 << 12) - 1;
 /// Bytes of a server's stack, of which those cost something that it uses.
@@ -406,7 +407,8 @@ impl<'a, F: Factory, M: Memory, const N: usize, P: Port> ContainerFactory<'a, F,
             .address
             .checked_add(span.bytes)
             .ok_or(Error::BadAddress)?;
-        if span.bytes == 0 || !span.address.is_multiple_of(PAGE) || end > USER_END {
+        let fits = GRANTS.start <= span.address && end <= GRANTS.end;
+        if span.bytes == 0 || !span.address.is_multiple_of(PAGE) || !fits {
             return Err(Error::BadAddress);
         }
         if record.grants.iter().any(|(known, _)| known == name) {

@@ -11,7 +11,7 @@ use xos_container::{
     Capabilities, CapabilitySets, Container, Digest, Limits, List, Mount, MountFlags, MountKind,
     Process, Root, Setup, Span, User,
 };
-use xos_protocol::container::{Command, Log, Request, ServerOp, Stream, Streams};
+use xos_protocol::container::{Command, GRANTS, Log, Request, ServerOp, Stream, Streams};
 use xos_protocol::factory::{HandleOp, SelfOp, SessionOp, Spec};
 use xos_protocol::manager::{Op, Payer, RegionCreate, Rights, Share};
 use xos_protocol::wire::{self, MAX_WORDS};
@@ -25,6 +25,8 @@ use crate::factory::{ContainerFactory, DEFAULT_MEMORY, Memory, ROOT_ADDRESS, SER
 mod input;
 
 const CLIENT: Who = Who::Session(3);
+/// Where regions are granted.
+const AT: u64 = GRANTS.start;
 
 /// What the factory of programs was asked, and memory that was filled.
 #[derive(Default)]
@@ -466,7 +468,7 @@ fn a_server_is_told_all_that_the_container_is() {
             .unwrap();
         let grant = Request::Grant {
             name: "data",
-            address: 0x7500_0000_0000,
+            address: AT,
             bytes: 100,
         };
         answer(test.holder(id, &grant)).unwrap();
@@ -507,16 +509,24 @@ fn a_region_is_granted_once_under_a_name_that_is_mounted_before_the_start() {
                 },
             ))
         };
-        assert_eq!(grant("other", 0x1000, 1), Err(Error::NotFound));
-        assert_eq!(grant("data", 0x1001, 1), Err(Error::BadAddress));
-        assert_eq!(grant("data", 0x1000, 0), Err(Error::BadAddress));
-        assert_eq!(grant("data", 0x1000, u64::MAX), Err(Error::BadAddress));
-        assert!(grant("data", 0x1000, 1).is_ok());
-        assert_eq!(grant("data", 0x1000, 1), Err(Error::NameTaken));
+        assert_eq!(grant("other", AT, 1), Err(Error::NotFound));
+        assert_eq!(grant("data", AT + 1, 1), Err(Error::BadAddress));
+        assert_eq!(grant("data", AT, 0), Err(Error::BadAddress));
+        // Where the server may have something of its own, or its root is.
+        for (address, bytes) in [
+            (0x1000, 1),
+            (AT - 0x1000, 0x1001),
+            (GRANTS.end - 0x1000, 0x1001),
+        ] {
+            assert_eq!(grant("data", address, bytes), Err(Error::BadAddress));
+        }
+        assert_eq!(grant("data", AT, u64::MAX), Err(Error::BadAddress));
+        assert!(grant("data", AT, 1).is_ok());
+        assert_eq!(grant("data", AT, 1), Err(Error::NameTaken));
         let late = test.running("two");
         let request = Request::Grant {
             name: "data",
-            address: 0x1000,
+            address: AT,
             bytes: 1,
         };
         assert_eq!(

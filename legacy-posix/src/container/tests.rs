@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Containers on the model of the machine.
 
+use std::boxed::Box;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::vec;
 use std::vec::Vec;
 
@@ -15,6 +18,7 @@ use super::{Container, Report};
 use crate::boot::BootError;
 use crate::pages::model::HeapPages;
 use crate::server::tests::{DATA, INIT, Model, Test, program};
+use crate::vfs::region::Foreign;
 use crate::{Errno, ThreadId};
 
 /// Where tests put paths.
@@ -84,6 +88,58 @@ fn try_start(description: Description<'_>) -> Result<Contained, BootError> {
 }
 
 fn try_start_with(description: Description<'_>, input: bool) -> Result<Contained, BootError> {
+    try_start_granted(description, input, &[], &Granted::default())
+}
+
+/// A region that is granted: what is in it, and what may be done with it.
+#[derive(Clone, Default)]
+struct Granted(Rc<RefCell<Memory>>);
+
+#[derive(Default)]
+struct Memory {
+    bytes: Vec<u8>,
+    read_only: bool,
+    taken_away: bool,
+}
+
+impl Foreign for Granted {
+    fn length(&self) -> u64 {
+        self.0.borrow().bytes.len() as u64
+    }
+
+    fn read(&self, position: u64, into: &mut [u8]) -> crate::Result<()> {
+        let memory = self.0.borrow();
+        if memory.taken_away {
+            return Err(Errno::IO);
+        }
+        into.copy_from_slice(&memory.bytes[position as usize..][..into.len()]);
+        Ok(())
+    }
+
+    fn write(&self, position: u64, from: &[u8]) -> crate::Result<()> {
+        let mut memory = self.0.borrow_mut();
+        match (memory.taken_away, memory.read_only) {
+            (true, _) => Err(Errno::IO),
+            (_, true) => Err(Errno::ROFS),
+            _ => {
+                memory.bytes[position as usize..][..from.len()].copy_from_slice(from);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The same where these regions are granted, all of which are this memory.
+fn try_start_granted(
+    description: Description<'_>,
+    input: bool,
+    regions: &[&str],
+    memory: &Granted,
+) -> Result<Contained, BootError> {
+    let grant = |name| xos_container::Grant {
+        name,
+        span: Span::default(),
+    };
     let setup = Setup {
         name: "box",
         container: description,
@@ -91,12 +147,13 @@ fn try_start_with(description: Description<'_>, input: bool) -> Result<Contained
         more_environment: List("A=2\0"),
         input,
         root: Span::default(),
-        regions: xos_container::Vec::new(),
+        regions: regions.iter().copied().map(grant).collect(),
     };
     setup.check().unwrap();
     let pages = HeapPages::new(2000);
     let root = Vec::leak(root());
-    let (server, container) = Container::start(Model::default(), pages, &setup, root)?;
+    let open = |_| -> Box<dyn Foreign> { Box::new(memory.clone()) };
+    let (server, container) = Container::start(Model::default(), pages, &setup, root, &open)?;
     Ok(Contained {
         test: Test { server },
         container,
@@ -312,6 +369,92 @@ fn what_is_masked_looks_empty_and_what_is_sealed_stays() {
         assert_eq!(moved, error(Errno::BUSY), "{path}");
     }
     assert!(c.open("/etc/new", new) > 0);
+}
+
+fn region_at<'a>(target: &'a str, name: &'a str, flags: MountFlags) -> Mount<'a> {
+    Mount {
+        target,
+        kind: MountKind::Region(name),
+        flags,
+    }
+}
+
+#[test]
+fn a_region_that_was_granted_is_a_file_of_its_length() {
+    let mut description = description();
+    let mounts = [
+        region_at("/new/shared", "one", MountFlags::empty()),
+        region_at("/etc/secret", "one", MountFlags::READ_ONLY),
+    ];
+    description.mounts.extend(mounts);
+    let memory = Granted::default();
+    memory.0.borrow_mut().bytes = b"what others wrote".to_vec();
+    let mut c = try_start_granted(description, false, &["one"], &memory).unwrap();
+    assert_eq!(c.contents("/new/shared"), b"what others wrote");
+    assert_eq!(c.contents("/etc/secret"), b"what others wrote");
+    assert_eq!(c.open("/etc/secret", linux::O_WRONLY), error(Errno::ROFS));
+
+    let fd = c.open("/new/shared", linux::O_RDWR) as u64;
+    c.test.server.write_bytes(INIT, DATA, b"more").unwrap();
+    let mut writes = |count, at| {
+        c.test
+            .call(INIT, linux::__NR_pwrite64, [fd, DATA, count, at])
+            .unwrap()
+    };
+    assert_eq!(writes(4, 0), 4);
+    // It does not become longer.
+    assert_eq!(writes(4, 15), 2);
+    assert_eq!(writes(4, 17), error(Errno::PERM));
+    assert_eq!(writes(0, 17), 0);
+    assert_eq!(memory.0.borrow().bytes, b"more others wromo");
+    let cuts = |c: &mut Contained, length| c.test.call(INIT, linux::__NR_ftruncate, [fd, length]);
+    assert_eq!(cuts(&mut c, 17), Some(0));
+    for length in [0, 16, 18] {
+        assert_eq!(cuts(&mut c, length), Some(error(Errno::PERM)));
+    }
+    // What others write is seen at once.
+    memory.0.borrow_mut().bytes[..4].copy_from_slice(b"less");
+    assert_eq!(c.contents("/new/shared"), b"less others wromo");
+}
+
+#[test]
+fn a_region_that_may_not_be_written_or_is_taken_away_is_an_error_and_no_more() {
+    let mut description = description();
+    let mount = region_at("/shared", "one", MountFlags::empty());
+    description.mounts.push(mount).unwrap();
+    let memory = Granted::default();
+    memory.0.borrow_mut().bytes = vec![7; 100];
+    let mut c = try_start_granted(description, false, &["one"], &memory).unwrap();
+    let fd = c.open("/shared", linux::O_RDWR) as u64;
+    let mut does = |number| c.test.call(INIT, number, [fd, DATA, 10, 0]).unwrap();
+    memory.0.borrow_mut().read_only = true;
+    assert_eq!(does(linux::__NR_pwrite64), error(Errno::ROFS));
+    assert_eq!(does(linux::__NR_pread64), 10);
+    memory.0.borrow_mut().taken_away = true;
+    assert_eq!(does(linux::__NR_pwrite64), error(Errno::IO));
+    assert_eq!(does(linux::__NR_pread64), error(Errno::IO));
+}
+
+#[test]
+fn a_region_that_nobody_granted_is_named_and_nothing_runs() {
+    for (target, granted, text) in [
+        (
+            "/shared",
+            &["two"][..],
+            "/shared: nobody granted a region one",
+        ),
+        ("/etc", &["one"], "mount of the region one at /etc"),
+    ] {
+        let mut description = description();
+        let mount = region_at(target, "one", MountFlags::empty());
+        description.mounts.push(mount).unwrap();
+        let started = try_start_granted(description, false, granted, &Granted::default());
+        let Err(error) = started else {
+            panic!("it runs");
+        };
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!(error.status(), 126);
+    }
 }
 
 #[test]

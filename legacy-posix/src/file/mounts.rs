@@ -77,6 +77,25 @@ impl Files {
         Ok(self.vfs.mount(system, Some(node), source, &target, flags))
     }
 
+    /// Mounts a file system whose root is a file over the file that a path means: its index.
+    ///
+    /// # Errors
+    /// As [`Files::attach`]; `EISDIR` for a directory.
+    pub fn attach_file(
+        &mut self,
+        call: &mut Call,
+        target: &[u8],
+        system: Box<dyn FileSystem>,
+        source: &str,
+        flags: MountFlags,
+    ) -> Result<u32> {
+        let node = self.node(call, AT_FDCWD, target, true, false)?;
+        if self.rights(call, node)?.is_directory() {
+            return Err(Errno::ISDIR);
+        }
+        self.attach(call, target, system, source, flags)
+    }
+
     /// Mounts an empty `tmpfs`.
     ///
     /// # Errors

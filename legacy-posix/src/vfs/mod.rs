@@ -15,6 +15,7 @@ pub mod device;
 pub mod directory;
 pub mod permission;
 pub mod procfs;
+pub mod region;
 pub mod source;
 pub mod tmpfs;
 pub mod tree;

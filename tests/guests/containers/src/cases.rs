@@ -30,5 +30,6 @@ cases! {
     no_path_and_no_device_leads_out_of_a_container,
     a_server_that_is_killed_hurts_no_other_container,
     a_server_that_crashes_is_reported_and_ends_with_its_processes,
+    a_region_that_is_granted_is_a_file_until_it_is_taken_away,
     an_image_that_umoci_made_and_skopeo_copied_runs,
 }

@@ -3,10 +3,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::Relaxed;
 
-use xos_protocol::container::Streams;
+use xos_protocol::container::{GRANTS, Streams};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::EdgeKind;
+use xos_protocol::manager::{EdgeKind, PAGE, Payer, RegionCreate, Rights, Share};
 use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, Result, Subject};
 use xos_test_kit::{Outcome, check, check_eq};
@@ -478,6 +480,87 @@ pub fn a_server_that_crashes_is_reported_and_ends_with_its_processes(_: &mut ())
         sel4::r#yield();
     }
     check_eq!(free()?.bytes, before.bytes)
+}
+
+/// Where the judge has the region that it grants.
+const OWN_ADDRESS: u64 = 0x6000_0000_0000;
+
+/// Bytes at the region's start.
+fn region_bytes<'a>() -> &'a [AtomicU8; 16] {
+    // SAFETY: the region is mapped there while this is used, and others may write to it: they are atomic.
+    unsafe { &*(OWN_ADDRESS as *const [AtomicU8; 16]) }
+}
+
+pub fn a_region_that_is_granted_is_a_file_until_it_is_taken_away(_: &mut ()) -> Outcome {
+    let region = manager().region_create(&RegionCreate {
+        payer: Payer::Myself,
+        pages: 2,
+        large: false,
+        place: 0,
+    })?;
+    let share = |target, address, rights| {
+        manager().share(&Share {
+            region,
+            target,
+            address,
+            rights,
+        })
+    };
+    share(Subject::Myself, OWN_ADDRESS, Rights::RW)?;
+    let before = free()?;
+    for (to, byte) in region_bytes().iter().zip(b"from outside") {
+        to.store(*byte, Relaxed);
+    }
+    let made = shell(0, "regions", "sleep 1000")?;
+    // To be written, to be read as the description says, to be read as whoever grants it says.
+    let grants = [
+        ("shared", Rights::RW),
+        ("fixed", Rights::RW),
+        ("given", Rights::R),
+    ];
+    for ((name, rights), number) in grants.into_iter().zip(0..) {
+        let address = GRANTS.start + number * (2 << 20);
+        share(Subject::Ic(made.id), address, rights)?;
+        made.container.grant(name, address, 2 * PAGE)?;
+    }
+    made.start()?;
+    let does = |script: &str| -> Outcome<String> {
+        let arguments = alloc::format!("sh\0-c\0{script}\0");
+        let number = made.container.exec(&arguments, "", "")?;
+        Ok(made.streams(number)?.0)
+    };
+    let script = "for f in /data/shared /data/fixed /etc/given; do head -c 12 $f; wc -c < $f; done";
+    let one = "from outside8192\n";
+    check_eq!(does(script)?, [one, one, one].concat())?;
+    let script = "printf inside | dd of=/data/shared conv=notrunc 2>/dev/null && head -c 12 /data/fixed; \
+                  for f in /data/fixed /etc/given; do dd if=/dev/zero of=$f count=1 conv=notrunc 2>&1 | grep -c Read-only; done; \
+                  dd if=/dev/zero of=/data/shared bs=4096 count=3 seek=1 conv=notrunc 2>&1 | grep -c permitted; \
+                  tail -c 1 /etc/given | od -An -tx1; rm /data/shared 2>&1 | grep -c busy";
+    check_eq!(does(script)?, "insideutside1\n1\n1\n 00\n1\n")?;
+    let seen = region_bytes().each_ref().map(|byte| byte.load(Relaxed));
+    check_eq!(&seen[..12], b"insideutside")?;
+    // It is taken away: an error for who uses it, and for nobody else.
+    manager().unshare(region, Subject::Ic(made.id))?;
+    let script = "for f in /data/shared /data/fixed /etc/given; do cat $f 2>&1 | grep -c Input/output; done; \
+                  printf x | dd of=/data/shared conv=notrunc 2>&1 | grep -c Input/output; echo alive";
+    check_eq!(does(script)?, "1\n1\n1\n1\nalive\n")?;
+    check_eq!(made.remove()?, ExitStatus::Killed)?;
+    // One that nobody grants.
+    let printed = run("regions", "echo it runs")?;
+    check_eq!((&*printed.output, printed.status), ("", 126))?;
+    check!(
+        printed
+            .errors
+            .contains("/data/shared: nobody granted a region shared"),
+        "{}",
+        printed.errors
+    )?;
+    let after = free()?;
+    check_eq!(
+        (after.bytes, after.slots, after.ics),
+        (before.bytes, before.slots, before.ics)
+    )?;
+    Ok(manager().region_destroy(region)?)
 }
 
 pub fn an_image_that_umoci_made_and_skopeo_copied_runs(_: &mut ()) -> Outcome {
