@@ -575,7 +575,7 @@ fn mount_all<K: Kernel, P: Pages>(
 fn mount_one(
     files: &mut crate::file::Files,
     call: &mut Call<'_>,
-    mount: &xos_container::Mount<'_>,
+    mount: &xos_container::Mount<&str>,
     memory: Option<Box<dyn Foreign>>,
 ) -> Result<()> {
     let (target, flags) = (mount.target.as_bytes(), mount.flags);

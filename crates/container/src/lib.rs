@@ -82,7 +82,7 @@ pub struct Container<'a> {
     pub domainname: &'a str,
     /// What is mounted over the root, in this order.
     #[serde(borrow)]
-    pub mounts: Vec<Mount<'a>, MAX_MOUNTS>,
+    pub mounts: Vec<Mount<&'a str>, MAX_MOUNTS>,
     /// Files that read as empty and folders that look empty, and cannot be written.
     #[serde(borrow)]
     pub masked_paths: List<'a>,

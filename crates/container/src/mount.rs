@@ -4,21 +4,21 @@
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
-/// A file system over a folder of the container, or over a file.
+/// A file system over a folder of the container, or over a file. Its strings are of type `S`: those of a description,
+/// or the reader's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Mount<'a> {
+pub struct Mount<S> {
     /// Where; made when it is not there.
-    pub target: &'a str,
+    pub target: S,
     /// What.
-    #[serde(borrow)]
-    pub kind: MountKind<'a>,
+    pub kind: MountKind<S>,
     /// What may not be done there.
     pub flags: MountFlags,
 }
 
 /// Kinds of file systems.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum MountKind<'a> {
+pub enum MountKind<S> {
     /// The container's processes as files.
     Proc,
     /// Files in memory, empty at first, paid by the container.
@@ -48,7 +48,39 @@ pub enum MountKind<'a> {
     /// not have (`sysfs`, `cgroup`, `mqueue`).
     Empty,
     /// A region that whoever creates the container grants it under this name, as a file.
-    Region(&'a str),
+    Region(S),
+}
+
+impl<S: AsRef<str>> Mount<S> {
+    /// The same, with strings of this one's.
+    pub fn borrowed(&self) -> Mount<&str> {
+        let kind = match &self.kind {
+            MountKind::Proc => MountKind::Proc,
+            &MountKind::Tmpfs {
+                size,
+                inodes,
+                mode,
+                uid,
+                gid,
+                devices,
+            } => MountKind::Tmpfs {
+                size,
+                inodes,
+                mode,
+                uid,
+                gid,
+                devices,
+            },
+            &MountKind::Devpts { mode, gid } => MountKind::Devpts { mode, gid },
+            MountKind::Empty => MountKind::Empty,
+            MountKind::Region(name) => MountKind::Region(name.as_ref()),
+        };
+        Mount {
+            target: self.target.as_ref(),
+            kind,
+            flags: self.flags,
+        }
+    }
 }
 
 bitflags! {

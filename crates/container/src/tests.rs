@@ -73,7 +73,10 @@ fn flaw(change: impl FnOnce(&mut Container<'static>)) -> Option<Flaw> {
     result.err()
 }
 
-fn mount(target: &'static str, kind: MountKind<'static>) -> Vec<Mount<'static>, MAX_MOUNTS> {
+fn mount(
+    target: &'static str,
+    kind: MountKind<&'static str>,
+) -> Vec<Mount<&'static str>, MAX_MOUNTS> {
     let flags = MountFlags::empty();
     Vec::from_slice(&[Mount {
         target,

@@ -2,14 +2,14 @@
 //! What a `config.json` says, as far as it is honoured.
 
 use crate::layer::DEFAULT_DEVICES;
-use crate::mounts::{self, OwnedMount};
+use crate::mounts;
 use crate::verdict::{self, Findings};
 use crate::{Error, Result};
 use oci_spec::runtime::{
     Linux, LinuxDeviceType, LinuxPersonalityDomain, PosixRlimit, Process, Spec,
 };
 use serde_json::Value;
-use xos_container::{Capabilities, CapabilitySets, Limits, MAX_GROUPS, Resource, Rlimit};
+use xos_container::{Capabilities, CapabilitySets, Limits, MAX_GROUPS, Mount, Resource, Rlimit};
 
 /// SIGTERM.
 pub(crate) const TERMINATE: u8 = 15;
@@ -48,7 +48,7 @@ pub struct Config {
     /// See [`xos_container::Container::domainname`].
     pub domainname: String,
     /// See [`xos_container::Container::mounts`].
-    pub mounts: Vec<OwnedMount>,
+    pub mounts: Vec<Mount<String>>,
     /// See [`xos_container::Container::masked_paths`].
     pub masked_paths: Vec<String>,
     /// See [`xos_container::Container::readonly_paths`].

@@ -2,7 +2,7 @@
 //! From what was read to the description that the guest gets.
 
 use crate::config::{Config, TERMINATE};
-use crate::mounts::{OwnedKind, OwnedMount, normal};
+use crate::mounts::normal;
 use crate::root::RootFs;
 use crate::{Error, Result, passwd};
 use oci_spec::image;
@@ -123,8 +123,8 @@ pub fn image(
 }
 
 /// What a container of an image has mounted (runtime specification, "Default Filesystems").
-fn default_mounts() -> Vec<OwnedMount> {
-    let tmpfs = |mode, devices| OwnedKind::Tmpfs {
+fn default_mounts() -> Vec<Mount<String>> {
+    let tmpfs = |mode, devices| MountKind::Tmpfs {
         size: None,
         inodes: None,
         mode,
@@ -133,12 +133,12 @@ fn default_mounts() -> Vec<OwnedMount> {
         devices,
     };
     let safe = MountFlags::NO_SUID | MountFlags::NO_DEV | MountFlags::NO_EXEC;
-    let terminals = OwnedKind::Devpts {
+    let terminals = MountKind::Devpts {
         mode: 0o620,
         gid: Some(5),
     };
     [
-        ("/proc", OwnedKind::Proc, safe),
+        ("/proc", MountKind::Proc, safe),
         ("/dev", tmpfs(0o755, true), MountFlags::NO_SUID),
         (
             "/dev/pts",
@@ -146,10 +146,10 @@ fn default_mounts() -> Vec<OwnedMount> {
             MountFlags::NO_SUID | MountFlags::NO_EXEC,
         ),
         ("/dev/shm", tmpfs(0o1777, false), safe),
-        ("/sys", OwnedKind::Empty, safe | MountFlags::READ_ONLY),
+        ("/sys", MountKind::Empty, safe | MountFlags::READ_ONLY),
     ]
     .into_iter()
-    .map(|(target, kind, flags)| OwnedMount {
+    .map(|(target, kind, flags)| Mount {
         target: target.to_owned(),
         kind,
         flags,
@@ -229,7 +229,7 @@ fn encode(config: &Config, image: Digest) -> Result<Vec<u8>> {
     let masked_paths = list(&config.masked_paths)?;
     let readonly_paths = list(&config.readonly_paths)?;
     let fits = |_| Error::Flaw(Flaw::TooLong);
-    let mounts: Vec<Mount<'_>> = config.mounts.iter().map(borrow).collect();
+    let mounts: Vec<_> = config.mounts.iter().map(Mount::borrowed).collect();
     let container = Container {
         root: Root {
             image,
@@ -270,37 +270,6 @@ fn heapless<T: Clone, const N: usize>(
     items: &[T],
 ) -> std::result::Result<xos_container::Vec<T, N>, ()> {
     xos_container::Vec::from_slice(items).map_err(|_| ())
-}
-
-fn borrow(mount: &OwnedMount) -> Mount<'_> {
-    Mount {
-        target: &mount.target,
-        kind: match &mount.kind {
-            OwnedKind::Proc => MountKind::Proc,
-            OwnedKind::Tmpfs {
-                size,
-                inodes,
-                mode,
-                uid,
-                gid,
-                devices,
-            } => MountKind::Tmpfs {
-                size: *size,
-                inodes: *inodes,
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
-                devices: *devices,
-            },
-            OwnedKind::Devpts { mode, gid } => MountKind::Devpts {
-                mode: *mode,
-                gid: *gid,
-            },
-            OwnedKind::Empty => MountKind::Empty,
-            OwnedKind::Region(name) => MountKind::Region(name),
-        },
-        flags: mount.flags,
-    }
 }
 
 #[cfg(test)]

@@ -2,55 +2,11 @@
 //! Mounts of a `config.json`.
 
 use crate::verdict::Findings;
-use oci_spec::runtime::Mount;
-use xos_container::MountFlags;
+use oci_spec::runtime;
+use xos_container::{Mount, MountFlags, MountKind};
 
 /// What the source of a bind mount begins with: there is no host whose files could be named.
 pub const REGION: &str = "region:";
-
-/// A mount, with strings of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnedMount {
-    /// Where.
-    pub target: String,
-    /// What.
-    pub kind: OwnedKind,
-    /// What may not be done there.
-    pub flags: MountFlags,
-}
-
-/// See [`xos_container::MountKind`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnedKind {
-    /// Processes as files.
-    Proc,
-    /// Files in memory.
-    Tmpfs {
-        /// Bytes.
-        size: Option<u64>,
-        /// Files.
-        inodes: Option<u64>,
-        /// Mode of its root.
-        mode: u16,
-        /// Owner of its root.
-        uid: u32,
-        /// Group of its root.
-        gid: u32,
-        /// Whether it has the default devices.
-        devices: bool,
-    },
-    /// Pseudo-terminals.
-    Devpts {
-        /// Mode of new terminals.
-        mode: u16,
-        /// Group of new terminals.
-        gid: Option<u32>,
-    },
-    /// An empty folder.
-    Empty,
-    /// A region of this name.
-    Region(String),
-}
 
 /// Options that set or clear flags.
 const FLAGS: &[(&str, MountFlags, bool)] = &[
@@ -102,7 +58,7 @@ const EMPTY: &[&str] = &["sysfs", "cgroup", "cgroup2", "mqueue"];
 
 /// Reads the mounts of a container; what cannot be mounted is refused in `findings`.
 #[must_use]
-pub fn read(mounts: &[Mount], findings: &mut Findings) -> Vec<OwnedMount> {
+pub fn read(mounts: &[runtime::Mount], findings: &mut Findings) -> Vec<Mount<String>> {
     let owned: Vec<_> = mounts
         .iter()
         .filter_map(|mount| read_one(mount, findings))
@@ -116,7 +72,7 @@ pub fn read(mounts: &[Mount], findings: &mut Findings) -> Vec<OwnedMount> {
     owned
 }
 
-fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
+fn read_one(mount: &runtime::Mount, findings: &mut Findings) -> Option<Mount<String>> {
     let target = mount.destination().to_string_lossy().into_owned();
     let property = |what: &str| format!("mounts[{}].{what}", target.escape_debug());
     // Specification 1.0 allows relative ones, "as relative to /".
@@ -139,7 +95,7 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
             .and_then(|source| source.to_str())
             .unwrap_or("");
         match source.strip_prefix(REGION) {
-            Some(name) if xos_container::is_name(name) => OwnedKind::Region(name.to_owned()),
+            Some(name) if xos_container::is_name(name) => MountKind::Region(name.to_owned()),
             Some(_) => {
                 findings.refuse(property("source"), "this is no name of a region");
                 return None;
@@ -157,8 +113,8 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
         }
     } else {
         match mount.typ().as_deref() {
-            Some("proc") => OwnedKind::Proc,
-            Some("tmpfs") => OwnedKind::Tmpfs {
+            Some("proc") => MountKind::Proc,
+            Some("tmpfs") => MountKind::Tmpfs {
                 size: None,
                 inodes: None,
                 mode: if target_path == "/dev" { 0o755 } else { 0o1777 },
@@ -166,7 +122,7 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
                 gid: 0,
                 devices: target_path == "/dev",
             },
-            Some("devpts") => OwnedKind::Devpts {
+            Some("devpts") => MountKind::Devpts {
                 mode: 0o600,
                 gid: None,
             },
@@ -175,7 +131,7 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
                     &property("type"),
                     &format!("there is no {kind}: the folder is empty"),
                 );
-                OwnedKind::Empty
+                MountKind::Empty
             }
             Some(kind) => {
                 findings.refuse(
@@ -204,10 +160,10 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
             );
         }
     }
-    if matches!(kind, OwnedKind::Empty) {
+    if matches!(kind, MountKind::Empty) {
         flags |= MountFlags::READ_ONLY;
     }
-    Some(OwnedMount {
+    Some(Mount {
         target: target_path,
         kind,
         flags,
@@ -215,10 +171,10 @@ fn read_one(mount: &Mount, findings: &mut Findings) -> Option<OwnedMount> {
 }
 
 /// Sets what an option of a kind of file systems says; whether it does.
-fn set(kind: &mut OwnedKind, option: &str) -> bool {
+fn set(kind: &mut MountKind<String>, option: &str) -> bool {
     let Some((name, value)) = option.split_once('=') else {
         // Of what has no instances shared between containers.
-        return option == "newinstance" && matches!(kind, OwnedKind::Devpts { .. });
+        return option == "newinstance" && matches!(kind, MountKind::Devpts { .. });
     };
     let octal = |most: u16| {
         u16::from_str_radix(value, 8)
@@ -227,15 +183,15 @@ fn set(kind: &mut OwnedKind, option: &str) -> bool {
     };
     let number = value.parse::<u32>().ok();
     match (kind, name) {
-        (OwnedKind::Tmpfs { size, .. }, "size") => assign(size, bytes(value).map(Some)),
-        (OwnedKind::Tmpfs { inodes, .. }, "nr_inodes") => assign(inodes, bytes(value).map(Some)),
-        (OwnedKind::Tmpfs { mode, .. }, "mode") => assign(mode, octal(0o7777)),
-        (OwnedKind::Tmpfs { uid, .. }, "uid") => assign(uid, number),
-        (OwnedKind::Tmpfs { gid, .. }, "gid") => assign(gid, number),
-        (OwnedKind::Devpts { mode, .. }, "mode") => assign(mode, octal(0o777)),
-        (OwnedKind::Devpts { gid, .. }, "gid") => assign(gid, number.map(Some)),
+        (MountKind::Tmpfs { size, .. }, "size") => assign(size, bytes(value).map(Some)),
+        (MountKind::Tmpfs { inodes, .. }, "nr_inodes") => assign(inodes, bytes(value).map(Some)),
+        (MountKind::Tmpfs { mode, .. }, "mode") => assign(mode, octal(0o7777)),
+        (MountKind::Tmpfs { uid, .. }, "uid") => assign(uid, number),
+        (MountKind::Tmpfs { gid, .. }, "gid") => assign(gid, number),
+        (MountKind::Devpts { mode, .. }, "mode") => assign(mode, octal(0o777)),
+        (MountKind::Devpts { gid, .. }, "gid") => assign(gid, number.map(Some)),
         // The mode of `ptmx` in its folder; `/dev/ptmx` is what programs use.
-        (OwnedKind::Devpts { .. }, "ptmxmode") => octal(0o777).is_some(),
+        (MountKind::Devpts { .. }, "ptmxmode") => octal(0o777).is_some(),
         _ => false,
     }
 }

@@ -371,7 +371,7 @@ fn what_is_masked_looks_empty_and_what_is_sealed_stays() {
     assert!(c.open("/etc/new", new) > 0);
 }
 
-fn region_at<'a>(target: &'a str, name: &'a str, flags: MountFlags) -> Mount<'a> {
+fn region_at<'a>(target: &'a str, name: &'a str, flags: MountFlags) -> Mount<&'a str> {
     Mount {
         target,
         kind: MountKind::Region(name),

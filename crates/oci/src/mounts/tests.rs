@@ -4,8 +4,8 @@ use super::*;
 use serde_json::{Value, json};
 
 /// Reads one mount: what it is, or why it is refused.
-fn mount(document: Value) -> Result<OwnedMount, String> {
-    let mount: Mount = serde_json::from_value(document).unwrap();
+fn mount(document: Value) -> Result<Mount<String>, String> {
+    let mount: runtime::Mount = serde_json::from_value(document).unwrap();
     let mut findings = Findings::default();
     let mounts = read(&[mount], &mut findings);
     match findings.refusals.first() {
@@ -14,7 +14,7 @@ fn mount(document: Value) -> Result<OwnedMount, String> {
     }
 }
 
-fn of_type(kind: &str, target: &str, options: &[&str]) -> Result<OwnedMount, String> {
+fn of_type(kind: &str, target: &str, options: &[&str]) -> Result<Mount<String>, String> {
     mount(json!({ "destination": target, "type": kind, "source": kind, "options": options }))
 }
 
@@ -61,7 +61,7 @@ fn the_mounts_that_every_engine_writes_are_taken() {
 #[test]
 fn dev_has_devices_and_other_tmpfs_have_none() {
     let devices = |target| match of_type("tmpfs", target, &[]).unwrap().kind {
-        OwnedKind::Tmpfs { devices, mode, .. } => (devices, mode),
+        MountKind::Tmpfs { devices, mode, .. } => (devices, mode),
         other => panic!("{other:?}"),
     };
     assert_eq!(devices("/dev"), (true, 0o755));
@@ -80,7 +80,7 @@ fn options_of_tmpfs_are_read() {
         "ro",
     ];
     let mount = of_type("tmpfs", "/tmp", &options).unwrap();
-    let expected = OwnedKind::Tmpfs {
+    let expected = MountKind::Tmpfs {
         size: Some(64 << 20),
         inodes: Some(1024),
         mode: 0o700,
@@ -143,7 +143,7 @@ fn file_systems_that_are_not_there_are_empty_and_cannot_be_written() {
     let mount = of_type("sysfs", "/sys", &["rw"]).unwrap();
     assert_eq!(
         (mount.kind, mount.flags),
-        (OwnedKind::Empty, MountFlags::READ_ONLY)
+        (MountKind::Empty, MountFlags::READ_ONLY)
     );
 }
 
@@ -169,7 +169,7 @@ fn a_bind_mount_names_a_region() {
     ] {
         assert_eq!(
             mount(document).unwrap().kind,
-            OwnedKind::Region("data".into())
+            MountKind::Region("data".into())
         );
     }
 }
@@ -197,7 +197,7 @@ fn a_bind_mount_of_a_path_of_a_host_is_refused() {
 
 #[test]
 fn there_are_only_so_many_mounts() {
-    let one: Mount =
+    let one: runtime::Mount =
         serde_json::from_value(json!({ "destination": "/x", "type": "proc" })).unwrap();
     let mut findings = Findings::default();
     let _ = read(&vec![one; xos_container::MAX_MOUNTS + 1], &mut findings);
