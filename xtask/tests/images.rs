@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Containers as others' tools make them: images and bundles of umoci's, copies of skopeo's, with
+//! Containers as others' tools make them: images and bundles of umoci's, images of buildah's, copies of skopeo's, with
 //! programs of Debian's in them.
 
 use serde_json::Value;
@@ -190,6 +190,73 @@ fn copies_of_skopeos_in_other_forms_are_the_same_container() {
         let packed = pack(&fixture().text(name)).unwrap();
         assert!(packed == expected, "{form}");
     }
+}
+
+#[test]
+fn an_image_that_buildah_made_is_the_same_container_in_all_its_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // What it needs beside itself is skopeo's, too.
+    let program = debian::unpacked("buildah").unwrap();
+    let program = program.join("usr/bin/buildah").display().to_string();
+    let buildah = |arguments: &[&str]| {
+        let (root, run) = (path("storage"), path("run"));
+        let mut all = vec![
+            "--storage-driver",
+            "vfs",
+            "--root",
+            &root,
+            "--runroot",
+            &run,
+        ];
+        all.extend(arguments);
+        tool(&program, &all);
+    };
+    let policy = path("policy.json");
+    fs::write(
+        &policy,
+        r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
+    )
+    .unwrap();
+    let busybox = debian::program("busybox").unwrap();
+    let (one, two) = (path("one"), path("two"));
+    fs::write(&one, "one").unwrap();
+    // It tells files apart by their size and their time.
+    fs::write(&two, "another").unwrap();
+    let commit = |container: &str, image: &str| {
+        buildah(&["commit", "--signature-policy", &policy, container, image]);
+    };
+    buildah(&["from", "--name", "first", "scratch"]);
+    buildah(&["add", "first", busybox.to_str().unwrap(), "/bin/sh"]);
+    buildah(&["add", "first", &one, "/etc/motd"]);
+    commit("first", "base:1");
+    let from = ["from", "--pull-never", "--signature-policy", &policy];
+    buildah(&[&from[..], &["--name", "second", "base:1"]].concat());
+    buildah(&["add", "second", &two, "/etc/motd"]);
+    buildah(&["config", "--entrypoint", r#"["/bin/sh","-c"]"#, "second"]);
+    buildah(&[
+        "config",
+        "--cmd",
+        "true",
+        "--env",
+        "GREETING=hello",
+        "second",
+    ]);
+    commit("second", "box:1");
+    let forms = ["oci", "oci-archive", "docker-archive"].map(|form| {
+        let place = path(&format!("{form}.image"));
+        let target = format!("{form}:{place}:box:1");
+        buildah(&["push", "--signature-policy", &policy, "box:1", &target]);
+        pack(&place).unwrap()
+    });
+    let [packed, others @ ..] = &forms;
+    assert!(others.iter().all(|other| other == packed));
+    let contents = contents(packed);
+    assert!(contents["bin/sh"] == fs::read(busybox).unwrap());
+    assert_eq!(contents["etc/motd"], b"another");
+    let container = Container::read(&packed.description).unwrap();
+    let arguments: Vec<_> = container.process.arguments.iter().collect();
+    assert_eq!(arguments, ["/bin/sh", "-c", "true"]);
 }
 
 #[test]
