@@ -48,12 +48,15 @@ pub enum BootError {
     },
 }
 
+/// The status, as a shell has it, of what is there and cannot be started.
+pub const NOT_STARTED: u8 = 126;
+
 impl BootError {
     /// What a shell's exit status would be.
     pub const fn status(&self) -> u8 {
         match self {
             Self::NotFound(_) => 127,
-            _ => 126,
+            _ => NOT_STARTED,
         }
     }
 }

@@ -74,8 +74,11 @@ fn main() -> Result<i32, String> {
     match xos::args().next() {
         None => {
             let factory = ContainerServer::new(Endpoint::from_bits(leaf(ic::ITSELF)));
-            // Its log is all that anybody sees of it.
-            contained(factory).inspect_err(|error| log(factory, error))
+            Ok(contained(factory).unwrap_or_else(|error| {
+                // Its log is all that anybody sees of it.
+                log(factory, &error);
+                boot::NOT_STARTED.into()
+            }))
         }
         Some(_) => alone(),
     }
