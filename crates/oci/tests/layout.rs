@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Image, MakeLayout, gzip, paths, tar};
 use xos_container::Container;
@@ -350,22 +350,40 @@ fn what_is_no_image_of_a_container_is_refused() {
     assert!(error(&layout).contains("vnd.example.chart"));
 }
 
+/// The same as an archive, beside it.
+fn archived(layout: &MakeLayout) -> PathBuf {
+    let archive = layout.path().with_file_name("image.tar");
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(layout.path()).arg("-cf").arg(&archive);
+    assert!(tar.arg(".").status().unwrap().success());
+    archive
+}
+
 #[test]
 fn a_layout_may_be_an_archive() {
     let layout = changed(|_| {});
     let expected = packed(layout.path()).unwrap();
-    let archive = layout.path().join("../image.tar");
-    let status = Command::new("tar")
-        .args([
-            "-C",
-            layout.path().to_str().unwrap(),
-            "-cf",
-            archive.to_str().unwrap(),
-            ".",
-        ])
-        .status();
-    assert!(status.unwrap().success());
-    assert_eq!(packed(&archive).unwrap(), expected);
+    assert_eq!(packed(&archived(&layout)).unwrap(), expected);
+}
+
+#[test]
+fn an_archive_with_a_layout_and_the_older_form_is_read_by_its_digests() {
+    let mut layout = MakeLayout::new();
+    // As docker saves it, but that what has no digests leads nowhere.
+    let names = json!({ "annotations": {
+        "io.containerd.image.name": "docker.io/library/box:1",
+        "org.opencontainers.image.ref.name": "1",
+    }});
+    layout.add(&Image::default(), names);
+    layout.finish();
+    let expected = packed(layout.path()).unwrap();
+    let older = json!([{ "Config": "blobs/sha256/0", "RepoTags": ["box:1"], "Layers": [] }]);
+    fs::write(layout.path().join("manifest.json"), older.to_string()).unwrap();
+    let archive = archived(&layout);
+    for name in ["", ":1", ":docker.io/library/box:1"] {
+        let path = format!("{}{name}", archive.display());
+        assert_eq!(pack(&path, &SMALL).unwrap(), expected, "{name}");
+    }
 }
 
 #[test]
