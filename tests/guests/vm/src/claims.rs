@@ -16,8 +16,8 @@ use xos_protocol::{Contract, Error, ExitStatus, IcState, Name, Subject};
 use xos_test_kit::{Outcome, check, check_eq};
 
 use super::{
-    CHANNEL, Machine, create, each_end_of_a_machine_has_a_code, factory, free, manager, run, start,
-    timer,
+    CHANNEL, MANAGER, Machine, TIMER, create, each_end_of_a_machine_has_a_code, factory, free, run,
+    start,
 };
 
 /// The values that the cases are about. To promise something else, a machine needs other cases.
@@ -80,11 +80,11 @@ impl Other {
             slot: CHANNEL,
             consent: Consent::default(),
         };
-        let begun = timer().now()?;
-        while let Err(error) = manager().open(&open) {
+        let begun = TIMER.now()?;
+        while let Err(error) = MANAGER.open(&open) {
             check_eq!(error, Error::NotFound)?;
-            check!(timer().now()? - begun < PATIENCE, "it does not come up")?;
-            timer().sleep(PAUSE)?;
+            check!(TIMER.now()? - begun < PATIENCE, "it does not come up")?;
+            TIMER.sleep(PAUSE)?;
         }
         Ok(Self(machine))
     }
@@ -134,13 +134,13 @@ pub fn its_kernel_is_its_own_and_the_systems_is_not_there(_: &mut ()) -> Outcome
 
 /// Waits for a machine's end without ever resting.
 fn end_of(machine: &Machine) -> Outcome<ExitStatus> {
-    let begun = timer().now()?;
+    let begun = TIMER.now()?;
     loop {
-        let state = manager().stat(Subject::Ic(machine.id)).map(|ic| ic.state);
+        let state = MANAGER.stat(Subject::Ic(machine.id)).map(|ic| ic.state);
         if !matches!(state, Ok(IcState::Ready | IcState::Running)) {
             return Ok(machine.handle.wait()?);
         }
-        check!(timer().now()? - begun < PATIENCE, "it does not end")?;
+        check!(TIMER.now()? - begun < PATIENCE, "it does not end")?;
         sel4::r#yield();
     }
 }
@@ -162,9 +162,9 @@ pub fn its_ends_are_its_own(_: &mut ()) -> Outcome {
 
 /// Waits until so much is free again: what is large is taken back in the background.
 fn settle(before: Free) -> Outcome {
-    let begun = timer().now()?;
-    while free()? != before && timer().now()? - begun < PATIENCE {
-        timer().sleep(PAUSE)?;
+    let begun = TIMER.now()?;
+    while free()? != before && TIMER.now()? - begun < PATIENCE {
+        TIMER.sleep(PAUSE)?;
     }
     check_eq!(free()?, before)
 }
@@ -175,9 +175,9 @@ pub fn the_manager_alone_gets_all_back(_: &mut ()) -> Outcome {
     let before = free()?;
     for pause in [0, 1, 5, 20, 100] {
         let machine = start(2, "mark 0x3333; pages 100; tick 1000000")?;
-        timer().sleep(Duration::from_millis(pause))?;
+        TIMER.sleep(Duration::from_millis(pause))?;
         // At whatever it is doing, and however far it has come.
-        manager().destroy(machine.id)?;
+        MANAGER.destroy(machine.id)?;
         check_eq!(machine.handle.wait(), Err(Error::Gone))?;
         settle(before)?;
     }

@@ -10,30 +10,24 @@ mod mutants;
 mod steps;
 
 use alloc::format;
-use alloc::string::String;
-use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use sel4::cap;
-use sel4_microkit::{Channel, NullHandler, panicking, protection_domain, var};
-use xos_client::{Console, Factory, Handle, Manager, Timer};
+use sel4_microkit::{NullHandler, protection_domain, var};
+use xos_client::{Factory, Handle};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::{domain, leaf};
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
+use xos_test_judge::{MANAGER, Screen, TIMER, begin, end, successor};
 use xos_test_kit::mutants::Knob;
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 use claims::*;
 use mutants::MUTANTS;
 use steps::a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only;
-
-// Identifiers of the system description.
-const MANAGER: Channel = Channel::new(0);
-const CONSOLE: Channel = Channel::new(1);
-const TIMER: Channel = Channel::new(2);
 
 /// Root slots: the sessions on the factories, that on a machine, and the handles of machines.
 const SESSION: u32 = domain::FIRST_FREE_ROOT;
@@ -52,14 +46,11 @@ static BOOT_DOMAINS: AtomicU64 = AtomicU64::new(0);
 
 #[protection_domain(heap_size = 64 * 1024)]
 fn init() -> NullHandler {
-    panicking::set_hook(&|info| {
-        xos_test_kit::panicked(format_args!("{info}"), &mut Screen(String::new()));
-        power_off(false)
-    });
-    if let Ok(free) = manager().free() {
+    begin();
+    if let Ok(free) = MANAGER.free() {
         BOOT_DOMAINS.store(free.ics, Relaxed);
     }
-    let mut screen = Screen(String::new());
+    let mut screen = Screen::default();
     let passed = match *var!(knob: usize = 0) {
         0 => {
             let claims = xos_test_kit::run(CLAIMS, &mut (), &mut screen);
@@ -68,43 +59,7 @@ fn init() -> NullHandler {
         // SAFETY: the description of the system with the broken factory maps it there, and so it does in that.
         knob => xos_test_kit::run(MUTANTS, &mut unsafe { Knob::at(knob) }, &mut screen),
     };
-    power_off(passed)
-}
-
-fn power_off(success: bool) -> ! {
-    let _ = Console::new(endpoint(CONSOLE)).flush();
-    let _ = manager().power_off(u32::from(!success));
-    loop {
-        // The simulator has ended; without one, the host sees a machine that hangs.
-        core::hint::spin_loop();
-    }
-}
-
-fn endpoint(channel: Channel) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + channel.index() as u64)
-}
-
-fn manager() -> Manager {
-    Manager::new(endpoint(MANAGER))
-}
-
-fn timer() -> Timer {
-    Timer::new(endpoint(TIMER))
-}
-
-/// The console, a line at a time: frames are not to be interrupted.
-struct Screen(String);
-
-impl fmt::Write for Screen {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.push_str(text);
-        if self.0.ends_with('\n') {
-            let console = Console::new(endpoint(CONSOLE));
-            console.write(self.0.as_bytes()).map_err(|_| fmt::Error)?;
-            self.0.clear();
-        }
-        Ok(())
-    }
+    end(passed)
 }
 
 /// The factory.
@@ -124,7 +79,7 @@ fn factory_of(name: &str) -> Factory {
         consent: Consent::default(),
     };
     loop {
-        match manager().open(&open) {
+        match MANAGER.open(&open) {
             // There already, of a case before.
             Ok(_) | Err(Error::BadSlot) => {
                 return Factory::new(cap::Endpoint::from_bits(leaf(slot)));
@@ -257,7 +212,7 @@ fn a_machine_that_is_told_so_waits_for_no_input(_: &mut ()) -> Outcome {
     // Whoever waits for what is typed is a thread in the machine's IC.
     let threads = |machine: &Machine| -> Result<u32> {
         let mut count = 0;
-        manager().each_ic(|ic| count += u32::from(ic.within == machine.id))?;
+        MANAGER.each_ic(|ic| count += u32::from(ic.within == machine.id))?;
         Ok(count)
     };
     let made = |number, environment| -> Result<Machine> {
@@ -271,7 +226,7 @@ fn a_machine_that_is_told_so_waits_for_no_input(_: &mut ()) -> Outcome {
         if threads(&other)? != 0 {
             break;
         }
-        timer().sleep(Duration::from_millis(10))?;
+        TIMER.sleep(Duration::from_millis(10))?;
     }
     check_eq!((threads(&other)?, threads(&deaf)?), (1, 0))?;
     for machine in [deaf, other] {
@@ -282,7 +237,7 @@ fn a_machine_that_is_told_so_waits_for_no_input(_: &mut ()) -> Outcome {
 }
 
 fn machines_run_at_the_same_time_and_sleep_while_they_wait(_: &mut ()) -> Outcome {
-    let begun = timer().now()?;
+    let begun = TIMER.now()?;
     let machines = [
         start(0, "tick 20; off 1")?,
         start(1, "tick 20; off 2")?,
@@ -291,14 +246,14 @@ fn machines_run_at_the_same_time_and_sleep_while_they_wait(_: &mut ()) -> Outcom
     for (machine, code) in machines.iter().zip(1..) {
         check_eq!(machine.handle.wait()?, ExitStatus::Code(code))?;
     }
-    let took = timer().now()? - begun;
+    let took = TIMER.now()? - begun;
     check!(took >= Duration::from_millis(200), "20 ticks took {took:?}")
 }
 
 fn a_machine_that_lets_nothing_through_holds_nobody_and_is_killed(_: &mut ()) -> Outcome {
     let machine = start(1, "die spin")?;
     for _ in 0..5 {
-        timer().sleep(Duration::from_millis(10))?;
+        TIMER.sleep(Duration::from_millis(10))?;
     }
     check_eq!(run("say meanwhile; off 3")?, ExitStatus::Code(3))?;
     machine.handle.kill()?;
@@ -307,8 +262,8 @@ fn a_machine_that_lets_nothing_through_holds_nobody_and_is_killed(_: &mut ()) ->
 
 fn a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter(_: &mut ()) -> Outcome {
     let machine = start(2, "tick 1000000")?;
-    timer().sleep(Duration::from_millis(20))?;
-    manager().destroy(machine.id)?;
+    TIMER.sleep(Duration::from_millis(20))?;
+    MANAGER.destroy(machine.id)?;
     let status = machine.handle.wait();
     check!(
         matches!(status, Ok(ExitStatus::Killed) | Err(Error::Gone)),
@@ -316,34 +271,21 @@ fn a_machine_that_the_supervisor_destroys_is_gone_for_its_waiter(_: &mut ()) -> 
     )
 }
 
-/// Who serves machines, once somebody else than `not` does.
-fn server(not: IcId) -> Outcome<IcId> {
-    for _ in 0..1000 {
-        let all = manager().all_services::<64>()?;
-        let found = (all.iter()).find(|service| service.name == Name::new("vm"));
-        match found {
-            Some(service) if service.server != not => return Ok(service.server),
-            _ => timer().sleep(Duration::from_millis(10))?,
-        }
-    }
-    Err("nobody serves machines".into())
-}
-
 fn a_factory_brought_down_loses_its_machines_and_serves_again(_: &mut ()) -> Outcome {
     let mut left = None;
     // The second time, what an instance loads was loaded by the one before as well.
     for _ in 0..2 {
         let machine = start(4, "tick 1000000")?;
-        let old = server(IcId::NONE)?;
-        manager().destroy(old)?;
+        let old = successor("vm", IcId::NONE)?;
+        MANAGER.destroy(old)?;
         let told = machine.handle.wait();
         check!(
             matches!(told, Err(Error::Gone | Error::ServerDied)),
             "who waits is told {told:?}"
         )?;
-        let gone = manager().stat(Subject::Ic(machine.id)).err();
+        let gone = MANAGER.stat(Subject::Ic(machine.id)).err();
         check_eq!(gone, Some(Error::Gone))?;
-        server(old)?;
+        successor("vm", old)?;
         check_eq!(run("off 5")?, ExitStatus::Code(5))?;
         let now = free()?;
         let before = *left.get_or_insert(now);
@@ -356,11 +298,11 @@ fn a_machine_that_is_suspended_and_resumed_goes_on_where_it_was(_: &mut ()) -> O
     // It checks for itself that it has done everything once.
     let machine = start(0, "count 1000000; tick 5; count 1000000; off 9")?;
     for _ in 0..40 {
-        timer().sleep(Duration::from_millis(7))?;
+        TIMER.sleep(Duration::from_millis(7))?;
         if machine.handle.suspend().is_err() {
             break;
         }
-        timer().sleep(Duration::from_millis(3))?;
+        TIMER.sleep(Duration::from_millis(3))?;
         machine.handle.resume()?;
     }
     check_eq!(machine.handle.wait()?, ExitStatus::Code(9))
@@ -374,11 +316,11 @@ fn a_monitor_killed_at_any_moment_harms_its_own_machine_only(_: &mut ()) -> Outc
     for moment in 0..40 {
         let other = start(1, "count 200000; off 5")?;
         let machine = start(0, "calls; faults; pages 100; tick 2; storm 100; die spin")?;
-        timer().sleep(Duration::from_millis(moment))?;
+        TIMER.sleep(Duration::from_millis(moment))?;
         match moment % 2 {
             0 => machine.handle.kill()?,
             // By somebody whom neither its factory nor its client expects.
-            _ => drop(manager().destroy(machine.id)?),
+            _ => drop(MANAGER.destroy(machine.id)?),
         }
         let status = machine.handle.wait();
         let ended = matches!(status, Ok(ExitStatus::Killed) | Err(Error::Gone));
@@ -391,13 +333,13 @@ fn a_monitor_killed_at_any_moment_harms_its_own_machine_only(_: &mut ()) -> Outc
 /// What the manager has left, once its reaper is done with all machines.
 fn free() -> Result<Free> {
     for _ in 0..500 {
-        let free = manager().free()?;
+        let free = MANAGER.free()?;
         if free.ics == BOOT_DOMAINS.load(Relaxed) {
             return Ok(free);
         }
-        timer().sleep(Duration::from_millis(20))?;
+        TIMER.sleep(Duration::from_millis(20))?;
     }
-    manager().free()
+    MANAGER.free()
 }
 
 fn machines_leave_nothing_behind(_: &mut ()) -> Outcome {

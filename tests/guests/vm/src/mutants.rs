@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Whether the cases about a machine's contract catch what they are there to catch.
 
-use alloc::string::String;
-
 use test_vm::DEFECTS;
 use xos_protocol::ExitStatus;
 use xos_test_kit::mutants::{Knob, Mutant};
@@ -34,7 +32,7 @@ fn a_factory_without_a_defect_passes(knob: &mut &'static Knob) -> Outcome {
 }
 
 fn is_caught(knob: &mut &'static Knob, name: &str) -> Outcome {
-    let outcome = mutant(knob).is_caught(name, &mut (), &mut Screen(String::new()));
+    let outcome = mutant(knob).is_caught(name, &mut (), &mut Screen::default());
     // What the case has left.
     for number in 0..HANDLES_USED {
         let machine = create(number, "guest", "", 0)?;

@@ -8,9 +8,10 @@ use core::time::Duration;
 use sel4_sys::steps::{STAND, Steps};
 use xos_protocol::manager::{Payer, RegionCreate, Rights, Share};
 use xos_protocol::{ExitStatus, IcState, RegionId, Subject};
+use xos_test_judge::{MANAGER, TIMER};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use crate::{Machine, create_by, free, manager, start, timer};
+use crate::{Machine, create_by, free, start};
 
 /// Where this program has the page, and where the monitor has it.
 const STEPS: u64 = 0x3000_0000_0000;
@@ -24,7 +25,7 @@ const ROUND: u64 = 20;
 const OFF: ExitStatus = ExitStatus::Code(9);
 
 fn share(region: RegionId, target: Subject, address: u64) -> Outcome {
-    Ok(manager().share(&Share {
+    Ok(MANAGER.share(&Share {
         region,
         target,
         address,
@@ -45,7 +46,7 @@ fn killed_at(step: u64, steps: &Steps, region: RegionId) -> Outcome<bool> {
             match step % 2 {
                 0 => machine.handle.kill()?,
                 // By somebody whom neither its factory nor its client expects.
-                _ => drop(manager().destroy(machine.id)?),
+                _ => drop(MANAGER.destroy(machine.id)?),
             }
             let status = machine.handle.wait();
             let ended = matches!(
@@ -55,19 +56,19 @@ fn killed_at(step: u64, steps: &Steps, region: RegionId) -> Outcome<bool> {
             check!(ended, "at step {step}: {status:?}")?;
             return Ok(true);
         }
-        let state = manager().stat(Subject::Ic(machine.id)).map(|ic| ic.state);
+        let state = MANAGER.stat(Subject::Ic(machine.id)).map(|ic| ic.state);
         if !matches!(state, Ok(IcState::Ready | IcState::Running)) {
             check_eq!(machine.handle.wait()?, OFF)?;
             return Ok(false);
         }
-        timer().sleep(Duration::from_millis(1))?;
+        TIMER.sleep(Duration::from_millis(1))?;
     }
     check!(false, "neither killed nor ended at step {step}")?;
     Ok(false)
 }
 
 pub fn a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only(_: &mut ()) -> Outcome {
-    let region = manager().region_create(&RegionCreate {
+    let region = MANAGER.region_create(&RegionCreate {
         payer: Payer::Myself,
         pages: 1,
         large: false,
@@ -97,5 +98,5 @@ pub fn a_monitor_killed_at_each_of_its_steps_harms_its_own_machine_only(_: &mut 
     check!(step > all / 2, "{step} of {all} steps")?;
     check_eq!(beside.handle.wait()?, ExitStatus::Code(5))?;
     check_eq!(free()?, before)?;
-    Ok(manager().region_destroy(region)?)
+    Ok(MANAGER.region_destroy(region)?)
 }

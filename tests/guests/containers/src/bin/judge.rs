@@ -7,22 +7,19 @@ extern crate alloc;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
 use sel4::cap;
-use sel4_microkit::{
-    Channel, Handler, IoPort, NullHandler, memory_region_symbol, panicking, protection_domain, var,
-};
+use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use tar_no_std::{ArchiveEntry, TarArchiveRef};
 use test_containers::{CASES, EAT, SERVE, TELL, WRITE};
-use xos_client::{Console, Container, Factory, Handle, Manager, Timer};
-use xos_image::console::{EXIT_FAILURE, EXIT_PORT, EXIT_SUCCESS};
+use xos_client::{Container, Factory, Handle};
 use xos_protocol::container::Stream;
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::{domain, leaf};
 use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
+use xos_test_judge::{MANAGER, Screen, TIMER, begin, end, successor};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 #[path = "judge/bench.rs"]
@@ -40,11 +37,6 @@ use claims::*;
 use crowd::*;
 use linux::*;
 
-/// Identifiers of the system description.
-const MANAGER: Channel = Channel::new(0);
-const CONSOLE: Channel = Channel::new(1);
-const TIMER: Channel = Channel::new(2);
-
 /// Root slots: the session on the factory, and the handles of containers.
 const SESSION: u32 = domain::FIRST_FREE_ROOT;
 const HANDLES: u32 = SESSION + 1;
@@ -56,11 +48,8 @@ const CLAIMS: &[Case<()>] = include!("../cases_claims.rs");
 const IMAGE: &str = "stand-in:box";
 
 #[protection_domain(heap_size = 64 * 1024)]
-fn init() -> impl Handler {
-    panicking::set_hook(&|info| {
-        xos_test_kit::panicked(format_args!("{info}"), &mut Screen(String::new()));
-        power_off(false)
-    });
+fn init() -> NullHandler {
+    begin();
     let cases: &[Case<()>] = match cases_file() {
         Some(test_containers::BENCH) => &[("measure", |_| bench::measure())],
         Some(test_containers::CLAIMS) => CLAIMS,
@@ -68,62 +57,18 @@ fn init() -> impl Handler {
         Some(test_containers::CROWD) => include!("../cases_crowd.rs"),
         _ => include!("../cases.rs"),
     };
-    let passed = xos_test_kit::run(cases, &mut (), &mut Screen(String::new()));
-    let _ = console().flush();
-    power_off(passed);
-    #[allow(unreachable_code, reason = "the entry wants a handler")]
-    NullHandler::new()
+    let passed = xos_test_kit::run(cases, &mut (), &mut Screen::default());
+    end(passed)
 }
 
 /// Which cases are run, as the initial file tree says.
 fn cases_file() -> Option<&'static str> {
-    let length = *var!(files_len: usize = 0);
-    let start = memory_region_symbol!(files: *mut u8);
-    // SAFETY: the system description maps so many bytes there, read-only, for as long as this domain lives.
-    let tree = unsafe { core::slice::from_raw_parts(start.as_ptr(), length) };
+    // SAFETY: the system description maps the tree for reading only, whoever has it.
+    let tree = unsafe { memory_region_bytes!(files, files_len) };
     let tree = TarArchiveRef::new(tree).ok()?;
     let is_it = |entry: &ArchiveEntry<'_>| entry.filename().as_str() == Ok(CASES);
     let entry = tree.entries().find(is_it)?;
     core::str::from_utf8(entry.data()).ok()
-}
-
-fn power_off(success: bool) -> ! {
-    let code = if success { EXIT_SUCCESS } else { EXIT_FAILURE };
-    let _ = IoPort::new(0).cap().ioport_out8(EXIT_PORT, code);
-    loop {
-        // The simulator ends here; without one, the host sees a machine that hangs.
-        core::hint::spin_loop();
-    }
-}
-
-fn endpoint(channel: Channel) -> cap::Endpoint {
-    cap::Endpoint::from_bits(sel4_microkit::abi::BASE_ENDPOINT + channel.index() as u64)
-}
-
-fn console() -> Console {
-    Console::new(endpoint(CONSOLE))
-}
-
-fn timer() -> Timer {
-    Timer::new(endpoint(TIMER))
-}
-
-fn manager() -> Manager {
-    Manager::new(endpoint(MANAGER))
-}
-
-/// The console, a line at a time: frames are not to be interrupted.
-struct Screen(String);
-
-impl fmt::Write for Screen {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.push_str(text);
-        if self.0.ends_with('\n') {
-            console().write(self.0.as_bytes()).map_err(|_| fmt::Error)?;
-            self.0.clear();
-        }
-        Ok(())
-    }
 }
 
 /// The factory. It may still be on its way to be registered.
@@ -134,7 +79,7 @@ fn factory() -> Factory {
         consent: Consent::default(),
     };
     loop {
-        match manager().open(&open) {
+        match MANAGER.open(&open) {
             // There already, of a case before.
             Ok(_) | Err(Error::BadSlot) => {
                 return Factory::new(cap::Endpoint::from_bits(leaf(SESSION)));
@@ -330,7 +275,7 @@ fn a_root_cannot_be_written(_: &mut ()) -> Outcome {
 }
 
 fn free() -> Result<Free> {
-    manager().free()
+    MANAGER.free()
 }
 
 fn containers_of_one_image_share_its_memory(_: &mut ()) -> Outcome {
@@ -377,19 +322,6 @@ fn a_container_that_is_killed_is_gone_with_all_that_it_cost(_: &mut ()) -> Outco
     )
 }
 
-/// Who serves containers, once somebody else than `not` does.
-fn server(not: IcId) -> Outcome<IcId> {
-    for _ in 0..2000 {
-        let all = manager().all_services::<64>()?;
-        let found = (all.iter()).find(|service| service.name == Name::new("container"));
-        match found {
-            Some(service) if service.server != not => return Ok(service.server),
-            _ => timer().sleep(core::time::Duration::from_millis(5))?,
-        }
-    }
-    Err("nobody serves containers".into())
-}
-
 fn a_factory_brought_down_loses_its_containers_and_serves_again(_: &mut ()) -> Outcome {
     let command = alloc::format!("{SERVE}\0");
     let mut left = None;
@@ -397,18 +329,15 @@ fn a_factory_brought_down_loses_its_containers_and_serves_again(_: &mut ()) -> O
     for _ in 0..2 {
         let made = create(0, &spec(&command))?;
         made.start()?;
-        let old = server(IcId::NONE)?;
-        manager().destroy(old)?;
+        let old = successor("container", IcId::NONE)?;
+        MANAGER.destroy(old)?;
         let told = made.container.wait();
         check!(
             matches!(told, Err(Error::Gone | Error::ServerDied)),
             "who waits is told {told:?}"
         )?;
-        check_eq!(
-            manager().stat(Subject::Ic(made.id)).err(),
-            Some(Error::Gone)
-        )?;
-        server(old)?;
+        check_eq!(MANAGER.stat(Subject::Ic(made.id)).err(), Some(Error::Gone))?;
+        successor("container", old)?;
         check_eq!(run("")?.0, "one root for all\n")?;
         let now = free()?;
         let before = *left.get_or_insert(now);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a container of Debian's busybox takes: to start and to end, and while it does nothing.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use core::time::Duration;
@@ -12,7 +11,7 @@ use xos_protocol::factory::Spec;
 use xos_test_kit::{Outcome, check_eq};
 
 use super::crowd::{COUNT, Cost, idle};
-use super::{Screen, create, factory, timer};
+use super::{Screen, TIMER, create, factory};
 
 const IMAGE: &str = "busybox";
 
@@ -56,7 +55,7 @@ impl Life {
 }
 
 fn value(name: &str, number: u64, unit: &str) {
-    xos_test_kit::value(name, number, unit, &mut Screen(String::new()));
+    xos_test_kit::value(name, number, unit, &mut Screen::default());
 }
 
 fn report(name: &str, number: u64) {
@@ -66,7 +65,7 @@ fn report(name: &str, number: u64) {
 pub fn measure() -> Outcome {
     // Until everybody who has to do with it is there, and has nothing to do.
     factory().describe()?;
-    timer().sleep(BOOT)?;
+    TIMER.sleep(BOOT)?;
     report("clock", ticks());
     // The image and the server's program are loaded.
     let first = Life::of("true\0", 0)?;

@@ -15,7 +15,7 @@ use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Contract, Error, ExitStatus, Result};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use super::{Made, create, factory, free, manager, timer};
+use super::{MANAGER, Made, TIMER, create, factory, free};
 
 /// A container with all rights that one can have, busybox, and the program that means harm.
 const IMAGE: &str = "hostile";
@@ -58,7 +58,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// All that somebody in a container prints until its end: 0 for the container itself, or a program by its number.
 fn streams(made: &Made, of: u32) -> Outcome<(String, String)> {
-    let begin = timer().now()?;
+    let begin = TIMER.now()?;
     let (mut from, mut output, mut errors) = (0, Vec::new(), Vec::new());
     let mut buffer = [0; MAX_BYTES];
     loop {
@@ -73,8 +73,8 @@ fn streams(made: &Made, of: u32) -> Outcome<(String, String)> {
         }
         from = log.next;
         if log.bytes.is_empty() {
-            check!(timer().now()? - begin < PATIENCE, "it does not end")?;
-            timer().sleep(PAUSE)?;
+            check!(TIMER.now()? - begin < PATIENCE, "it does not end")?;
+            TIMER.sleep(PAUSE)?;
         }
     }
 }
@@ -232,9 +232,9 @@ pub fn it_cannot_spend_more_than_its_budget(_: &mut ()) -> Outcome {
 
 /// Waits until so much is free again: what is large is taken back in the background.
 fn settle(bytes: u64) -> Outcome {
-    let begin = timer().now()?;
-    while free()?.bytes != bytes && timer().now()? - begin < PATIENCE {
-        timer().sleep(PAUSE)?;
+    let begin = TIMER.now()?;
+    while free()?.bytes != bytes && TIMER.now()? - begin < PATIENCE {
+        TIMER.sleep(PAUSE)?;
     }
     check_eq!(free()?.bytes, bytes)
 }
@@ -247,7 +247,7 @@ pub fn those_who_spin_take_turns(_: &mut ()) -> Outcome {
         "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; while :; do echo; done > /dev/null",
     )?;
     for _ in 0..3 {
-        timer().sleep(Duration::from_millis(50))?;
+        TIMER.sleep(Duration::from_millis(50))?;
         other.goes_on()?;
     }
     check_eq!(made.remove()?, ExitStatus::Killed)?;
@@ -277,9 +277,9 @@ pub fn the_manager_alone_gets_all_back(_: &mut ()) -> Outcome {
             0,
             "(while :; do echo x; done | cat > /dev/null) & sleep 1000 & while :; do :; done",
         )?;
-        timer().sleep(Duration::from_millis(pause))?;
+        TIMER.sleep(Duration::from_millis(pause))?;
         // At whatever it is doing, and however far it has come.
-        manager().destroy(made.id)?;
+        MANAGER.destroy(made.id)?;
         check_eq!(made.container.wait(), Err(Error::Gone))?;
         settle(before.bytes)?;
     }

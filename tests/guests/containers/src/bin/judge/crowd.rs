@@ -8,7 +8,7 @@ use xos_protocol::manager::PAGE;
 use xos_protocol::{Error, Result};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use super::{Made, create, free, manager};
+use super::{MANAGER, Made, create, free};
 
 /// Containers at once.
 pub const COUNT: u32 = 100;
@@ -31,7 +31,7 @@ impl Cost {
     /// That of a container.
     pub fn of(made: &Made) -> Result<Self> {
         let (mut spent, mut server, mut ics) = (0, 0, 0);
-        manager().each_ic(|ic| {
+        MANAGER.each_ic(|ic| {
             if ic.id == made.id {
                 (spent, server) = (ic.spent, ic.arena);
             } else if ic.payer == made.id {

@@ -13,7 +13,7 @@ use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, Result, Subject};
 use xos_test_kit::{Outcome, check, check_eq};
 
-use super::{Made, Printed, create, free, manager};
+use super::{MANAGER, Made, Printed, create, free};
 
 /// A container of one of the images, which runs a script.
 fn shell(number: u32, image: &str, script: &str) -> Result<Made> {
@@ -413,7 +413,7 @@ pub fn a_server_that_is_killed_hurts_no_other_container(_: &mut ()) -> Outcome {
     made.start()?;
     let number = made.container.exec("sleep\x001000\0", "", "")?;
     // By who may end anything, at whatever it is doing.
-    manager().destroy(made.id)?;
+    MANAGER.destroy(made.id)?;
     check_eq!(made.container.exec_wait(number), Err(Error::Gone))?;
     check_eq!(made.container.wait(), Err(Error::Gone))?;
     // What is large is taken back in the background.
@@ -438,7 +438,7 @@ pub fn a_server_that_crashes_is_reported_and_ends_with_its_processes(_: &mut ())
     let number = made.container.exec("sleep\x001000\0", "", "")?;
     let processes = || {
         let mut count = 0;
-        let listed = manager().each_ic(|ic| count += usize::from(ic.payer == made.id));
+        let listed = MANAGER.each_ic(|ic| count += usize::from(ic.payer == made.id));
         listed.map(|()| count)
     };
     let mut buffer = [0; MAX_BYTES];
@@ -452,7 +452,7 @@ pub fn a_server_that_crashes_is_reported_and_ends_with_its_processes(_: &mut ())
     }
     // Its files are taken from it, by who may: it crashes when it looks at one.
     let mut files = Vec::new();
-    manager().each_edge(|edge| {
+    MANAGER.each_edge(|edge| {
         if let EdgeKind::Share(region, _) = edge.kind
             && edge.to == made.id
             && edge.from != made.id
@@ -462,7 +462,7 @@ pub fn a_server_that_crashes_is_reported_and_ends_with_its_processes(_: &mut ())
     })?;
     check!(!files.is_empty(), "nobody shares anything with it")?;
     for region in files {
-        manager().unshare(region, Subject::Ic(made.id))?;
+        MANAGER.unshare(region, Subject::Ic(made.id))?;
     }
     // Whether the answer to this one comes first is up to the server.
     let _ = made.container.exec("busybox\0sh\0-c\0/bin/true\0", "", "");
@@ -492,14 +492,14 @@ fn region_bytes<'a>() -> &'a [AtomicU8; 16] {
 }
 
 pub fn a_region_that_is_granted_is_a_file_until_it_is_taken_away(_: &mut ()) -> Outcome {
-    let region = manager().region_create(&RegionCreate {
+    let region = MANAGER.region_create(&RegionCreate {
         payer: Payer::Myself,
         pages: 2,
         large: false,
         place: 0,
     })?;
     let share = |target, address, rights| {
-        manager().share(&Share {
+        MANAGER.share(&Share {
             region,
             target,
             address,
@@ -540,7 +540,7 @@ pub fn a_region_that_is_granted_is_a_file_until_it_is_taken_away(_: &mut ()) -> 
     let seen = region_bytes().each_ref().map(|byte| byte.load(Relaxed));
     check_eq!(&seen[..12], b"insideutside")?;
     // It is taken away: an error for who uses it, and for nobody else.
-    manager().unshare(region, Subject::Ic(made.id))?;
+    MANAGER.unshare(region, Subject::Ic(made.id))?;
     let script = "for f in /data/shared /data/fixed /etc/given; do cat $f 2>&1 | grep -c Input/output; done; \
                   printf x | dd of=/data/shared conv=notrunc 2>&1 | grep -c Input/output; echo alive";
     check_eq!(does(script)?, "1\n1\n1\n1\nalive\n")?;
@@ -560,7 +560,7 @@ pub fn a_region_that_is_granted_is_a_file_until_it_is_taken_away(_: &mut ()) -> 
         (after.bytes, after.slots, after.ics),
         (before.bytes, before.slots, before.ics)
     )?;
-    Ok(manager().region_destroy(region)?)
+    Ok(MANAGER.region_destroy(region)?)
 }
 
 pub fn an_image_that_umoci_made_and_skopeo_copied_runs(_: &mut ()) -> Outcome {

@@ -2,8 +2,6 @@
 //! Whether the claims of a container's contract catch what they are there to catch: each defect of a factory that is
 //! broken on purpose has to be found by the claim that it breaks.
 
-use alloc::string::String;
-
 use test_containers::{DEFECTS, knob_of_domain};
 use xos_test_kit::mutants::Mutant;
 use xos_test_kit::{Case, Outcome};
@@ -35,7 +33,7 @@ fn a_factory_without_a_defect_passes(_: &mut ()) -> Outcome {
 }
 
 fn is_caught(name: &str) -> Outcome {
-    mutant().is_caught(name, &mut (), &mut Screen(String::new()))?;
+    mutant().is_caught(name, &mut (), &mut Screen::default())?;
     // And it was the defect, not the case.
     mutant().judge("its_faults_end_it_alone", &mut ())
 }
