@@ -355,12 +355,13 @@ impl Line {
         if was_canonical && settings.local & ICANON == 0 {
             self.input.extend(self.editing.drain(..).map(Typed::Byte));
             self.literal = false;
-        } else if !was_canonical && settings.local & ICANON != 0 && !self.input.is_empty() {
+        } else if !was_canonical
+            && settings.local & ICANON != 0
+            && let Some(last @ Typed::Byte(_)) = self.input.back_mut()
+        {
             // What was typed before counts as a line.
-            if self.ends == 0 || matches!(self.input.back(), Some(Typed::Byte(_))) {
-                self.input.push_back(Typed::End);
-                self.ends += 1;
-            }
+            *last = Typed::Last(as_byte(*last));
+            self.ends += 1;
         }
         if settings.input & IXON == 0 {
             self.stopped = false;
@@ -627,6 +628,21 @@ mod tests {
         assert_eq!(line.read(1).as_deref(), Some(&b"a"[..]));
         line.set(cooked);
         assert_eq!(line.read(9).as_deref(), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn nothing_is_added_to_what_was_typed_when_the_mode_changes() {
+        let mut line = Line::default();
+        let cooked = line.settings;
+        let mut raw = cooked;
+        raw.local &= !ICANON;
+        line.set(raw);
+        typed(&mut line, b"4");
+        line.set(cooked);
+        typed(&mut line, b"2\r");
+        line.set(raw);
+        assert_eq!(line.read(9).as_deref(), Some(&b"42\n"[..]));
+        assert_eq!(line.read(9), None);
     }
 
     #[test]
