@@ -10,6 +10,7 @@
 //! * `#` is for people.
 //!
 //! All lie in one boot, one after the other, each in a shell of its own; one that fails is the end of those behind it.
+//! The last one is `monitor.txt`: at the system's monitor, to which the end of the login shell leads.
 
 use super::{folder, stem};
 use crate::{BUILDER, Permit, pack_system};
@@ -33,6 +34,8 @@ const BOOT: Duration = Duration::from_secs(180);
 const REST: Duration = Duration::from_millis(250);
 /// The shell's prompt, when all is quiet.
 const PROMPT: &[u8] = b"/ # ";
+/// The dialogue with the monitor, and its prompt.
+const MONITOR: (&str, &[u8]) = ("monitor", b"xos> ");
 
 /// A test for each dialogue.
 pub fn trials() -> impl Iterator<Item = Trial> {
@@ -52,7 +55,7 @@ fn files() -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|end| end == "txt"))
         .collect();
-    files.sort();
+    files.sort_by_key(|file| (stem(file) == MONITOR.0, file.clone()));
     files
 }
 
@@ -131,7 +134,10 @@ fn run() -> Result<Results> {
     let mut results = BTreeMap::new();
     for file in files() {
         let text = fs::read_to_string(&file)?;
-        let result = talk(&mut terminal, &text);
+        let result = match stem(&file) == MONITOR.0 {
+            true => talk_to_monitor(&mut terminal, &text),
+            false => talk_to_shell(&mut terminal, &text),
+        };
         let failed = result.is_err();
         results.insert(stem(&file), result.map_err(|error| format!("{error:#}")));
         if failed {
@@ -142,12 +148,26 @@ fn run() -> Result<Results> {
 }
 
 /// One dialogue, in a shell within the shell.
-fn talk(terminal: &mut Terminal, text: &str) -> Result<()> {
+fn talk_to_shell(terminal: &mut Terminal, text: &str) -> Result<()> {
     terminal.type_keys(b"bash --norc --noprofile\r")?;
     terminal.wait(b"profile\n", PATIENCE)?;
     terminal.wait(PROMPT, PATIENCE)?;
     terminal.type_keys(b"stty rows 24 cols 80; mkdir -p /tmp/d; cd /tmp/d; PS1='% '\r")?;
     terminal.wait(b"\n% ", PATIENCE)?;
+    talk(terminal, text)?;
+    terminal.type_keys(b"cd /; rm -r /tmp/d; exit\r")?;
+    terminal.wait(PROMPT, PATIENCE)?;
+    Ok(())
+}
+
+/// The one behind the end of the shell.
+fn talk_to_monitor(terminal: &mut Terminal, text: &str) -> Result<()> {
+    terminal.type_keys(b"exit\r")?;
+    terminal.wait(MONITOR.1, PATIENCE)?;
+    talk(terminal, text)
+}
+
+fn talk(terminal: &mut Terminal, text: &str) -> Result<()> {
     let mut before = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let place = || format!("line {}: {line}", number + 1);
@@ -166,8 +186,6 @@ fn talk(terminal: &mut Terminal, text: &str) -> Result<()> {
             _ => {}
         }
     }
-    terminal.type_keys(b"cd /; rm -r /tmp/d; exit\r")?;
-    terminal.wait(PROMPT, PATIENCE)?;
     Ok(())
 }
 
