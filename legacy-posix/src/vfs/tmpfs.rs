@@ -546,6 +546,8 @@ impl FileSystem for Tmpfs {
                 return Ok(());
             }
             match (is_directory, self.entries(target)) {
+                // Of whatever kind what is moved is: what it is in would go.
+                (_, Ok(_)) if self.is_below(from, target) => return Err(Errno::NOTEMPTY),
                 (true, Ok(entries)) if !entries.is_empty() => return Err(Errno::NOTEMPTY),
                 (true, Err(error)) => return Err(error),
                 (false, Ok(_)) => return Err(Errno::ISDIR),

@@ -277,3 +277,19 @@ fn files_and_descriptors_are_limited_and_given_back() {
     assert_eq!(w.files.descriptors.opens.len(), 0);
     assert_eq!(pid(1).number(), 1);
 }
+
+#[test]
+fn a_file_does_not_take_the_place_of_a_directory_above_it() {
+    let mut w = World::new();
+    w.mkdir("/a");
+    w.mkdir("/a/b");
+    w.file("/a/b/f", b"");
+    w.mkdir("/c");
+    let mut rename = |new: &[u8]| {
+        w.call(|files, call| files.renameat2(call, (AT_FDCWD, b"/a/b/f"), (AT_FDCWD, new), 0))
+    };
+    // Linux looks whether it is above before it looks at the kinds.
+    assert_eq!(rename(b"/a/b"), Err(Errno::NOTEMPTY));
+    assert_eq!(rename(b"/a"), Err(Errno::NOTEMPTY));
+    assert_eq!(rename(b"/c"), Err(Errno::ISDIR));
+}
