@@ -57,6 +57,21 @@ pub fn describe(fault: &Fault) -> xos_protocol::Fault {
     xos_protocol::Fault { ip, kind }
 }
 
+/// The panic behind a fault, if it is one. `report` gives the registers of the execution, as [`report_registers`]; it is
+/// asked only if they matter.
+pub fn panic<E>(
+    fault: &Fault,
+    report: impl FnOnce() -> core::result::Result<[u64; 3], E>,
+) -> Option<PanicReport> {
+    match fault {
+        Fault::UserException(fault) if fault.inner().get_Number() == EXCEPTION => {
+            let [rax, rdi, rsi] = report().ok()?;
+            PanicReport::from_registers(rax, rdi, rsi)
+        }
+        _ => None,
+    }
+}
+
 /// What a fault comes to where the execution is a program of this system's: a call or send to a capability
 /// that it does not have is refused, and it goes on; everything else is its end, a panic told as such. The
 /// words of a panic are in its memory: who wants them reads them there.
@@ -76,14 +91,7 @@ pub fn fate<K>(
         {
             return Fate::GoesOn;
         }
-        Fault::UserException(fault) if fault.inner().get_Number() == EXCEPTION => {
-            let report = report(kernel).ok();
-            let panic =
-                report.and_then(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi));
-            if panic.is_some() {
-                told.kind = FaultKind::Panic;
-            }
-        }
+        _ if panic(fault, || report(kernel)).is_some() => told.kind = FaultKind::Panic,
         _ => {}
     }
     Fate::Ends(ExitStatus::Fault(told))

@@ -12,7 +12,7 @@ use xos_protocol::manager::PAGE;
 use xos_protocol::slots::DOMAIN_ROOT_RADIX;
 use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Result};
-use xos_runtime::panic_report::{self, EXCEPTION, MAX_LEN, PanicReport};
+use xos_runtime::panic_report::{self, MAX_LEN};
 use xos_server::factory::{Factory, Fate, Maker, Member, Needs};
 use xos_server::faults;
 
@@ -135,16 +135,10 @@ impl<'a, K: Kernel, P: Port> ProcessFactory<'a, K, P> {
         known
     }
 
-    /// Whether a process that made an exception of number `number` has panicked. Its last words go to the log.
-    fn has_panicked(&mut self, ic: &Member<'_, Process>, number: u64) -> bool {
-        if number != EXCEPTION {
-            return false;
-        }
+    /// Whether a process that made this fault has panicked. Its last words go to the log.
+    fn has_panicked(&mut self, ic: &Member<'_, Process>, fault: &Fault) -> bool {
         let place = ic.parts.place();
-        let Ok([rax, rdi, rsi]) = self.kernel.registers(place) else {
-            return false;
-        };
-        let Some(report) = PanicReport::from_registers(rax, rdi, rsi) else {
+        let Some(report) = faults::panic(fault, || self.kernel.registers(place)) else {
             return false;
         };
         let mut text = [0; MAX_LEN];
@@ -258,13 +252,12 @@ impl<K: Kernel, P: Port> Factory for ProcessFactory<'_, K, P> {
                     _ => Fate::Ends(ExitStatus::Fault(report)),
                 }
             }
-            Fault::UserException(fault) => {
-                if self.has_panicked(&ic, fault.inner().get_Number()) {
+            _ => {
+                if self.has_panicked(&ic, fault) {
                     report.kind = FaultKind::Panic;
                 }
                 Fate::Ends(ExitStatus::Fault(report))
             }
-            _ => Fate::Ends(ExitStatus::Fault(report)),
         }
     }
 

@@ -31,7 +31,6 @@ use xos_protocol::slots::domain::FIRST_FREE_ROOT;
 use xos_protocol::virtine::{Answer, Ask, Hypercall, MAX_HYPERCALLS, MAX_PART, MORE, PART};
 use xos_protocol::wire::MAX_WORDS;
 use xos_protocol::{Contract, Error, ExitStatus, IcId, Result};
-use xos_runtime::panic_report::{EXCEPTION, PanicReport};
 use xos_server::factory::{Factory, Fate, Maker, Member, Needs, State};
 use xos_server::{Deferred, Outcome, Reply, Request, Token, faults};
 
@@ -524,19 +523,6 @@ impl<'a, K: Kernel, P: Port> VirtineFactory<'a, K, P> {
                 .touch(tools, &image.program, address, writes, prepares)
         })
     }
-
-    /// Whether a virtine that made this fault has panicked.
-    fn has_panicked(&mut self, parts: u32, fault: &Fault) -> bool {
-        let Fault::UserException(fault) = fault else {
-            return false;
-        };
-        fault.inner().get_Number() == EXCEPTION
-            && self
-                .kernel
-                .composing()
-                .registers(parts)
-                .is_ok_and(|[rax, rdi, rsi]| PanicReport::from_registers(rax, rdi, rsi).is_some())
-    }
 }
 
 impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
@@ -728,7 +714,8 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
             Ok(Touch::Refused) | Err(_) => {}
         }
         let mut report = faults::describe(fault);
-        if self.has_panicked(ic.parts.place(), fault) {
+        let place = ic.parts.place();
+        if faults::panic(fault, || self.kernel.composing().registers(place)).is_some() {
             report.kind = FaultKind::Panic;
         }
         let status = ExitStatus::Fault(report);

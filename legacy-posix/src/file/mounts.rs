@@ -69,6 +69,17 @@ impl Files {
         flags: MountFlags,
     ) -> Result<u32> {
         let node = self.node(call, AT_FDCWD, target, true, false)?;
+        self.attach_at(node, system, source, flags)
+    }
+
+    /// Mounts a file system over a file: its index.
+    fn attach_at(
+        &mut self,
+        node: Node,
+        system: Box<dyn FileSystem>,
+        source: &str,
+        flags: MountFlags,
+    ) -> Result<u32> {
         if self.vfs.mounts.iter().count() >= MOUNTS_MAX {
             return Err(Errno::NOSPC);
         }
@@ -93,7 +104,7 @@ impl Files {
         if self.rights(call, node)?.is_directory() {
             return Err(Errno::ISDIR);
         }
-        self.attach(call, target, system, source, flags)
+        self.attach_at(node, system, source, flags)
     }
 
     /// Mounts an empty `tmpfs`.
@@ -138,7 +149,7 @@ impl Files {
             false => Tmpfs::of_device("tmpfs", device::NULL, call.now),
         };
         let flags = MountFlags::READ_ONLY | MountFlags::NO_SUID | MountFlags::NO_EXEC;
-        self.attach(call, target, Box::new(system), "tmpfs", flags)?;
+        self.attach_at(node, Box::new(system), "tmpfs", flags)?;
         Ok(())
     }
 

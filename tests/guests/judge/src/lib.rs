@@ -18,7 +18,7 @@ use xos_client::{Console, Factory, Handle, Manager, Slots, Timer};
 use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::leaf;
-use xos_protocol::{ExitStatus, IcId, Name, Result};
+use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
 use xos_test_kit::{Failure, Outcome};
 
 /// The IC manager.
@@ -146,6 +146,50 @@ pub fn rest() -> Outcome<Free> {
         Ok(same)
     })?;
     Ok(before)
+}
+
+/// Waits until as much is left as before.
+///
+/// # Errors
+/// When it is not for long; the manager's.
+pub fn given_back(before: Free) -> Outcome {
+    until("what is left is what was left before", || {
+        Ok(MANAGER.free()? == before)
+    })
+}
+
+/// The factory of this name, by the session in this root slot, which an earlier case may have opened. It may still be
+/// on its way to be registered.
+pub fn factory(name: &str, slot: u32) -> Factory {
+    let open = Open {
+        name: Name::new(name),
+        slot,
+        consent: Consent::default(),
+    };
+    loop {
+        match MANAGER.open(&open) {
+            // There already, of a case before.
+            Ok(_) | Err(Error::BadSlot) => return Factory::new(Endpoint::from_bits(leaf(slot))),
+            Err(_) => sel4::r#yield(),
+        }
+    }
+}
+
+/// Makes an IC, with its handle in this root slot: what a case that failed has left there is ended.
+///
+/// # Errors
+/// The factory's.
+pub fn create(factory: Factory, slot: u32, spec: &Spec<'_>) -> Result<(IcId, Handle)> {
+    let handle = Handle::new(Endpoint::from_bits(leaf(slot)));
+    let id = match factory.create(slot, spec) {
+        Err(Error::BadSlot) => {
+            handle.kill()?;
+            handle.wait()?;
+            factory.create(slot, spec)?
+        }
+        made => made?,
+    };
+    Ok((id, handle))
 }
 
 /// A program that was started.

@@ -13,7 +13,9 @@ use xos_protocol::factory::Spec;
 use xos_protocol::manager::IcInfo;
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain};
 use xos_protocol::{ExitStatus, IcId, IcState, Name};
-use xos_test_judge::{Job, MANAGER, Screen, begin, end, open, pause, rest, served, until};
+use xos_test_judge::{
+    Job, MANAGER, Screen, begin, end, given_back, open, pause, rest, served, until,
+};
 use xos_test_kit::{Case, Outcome, check_eq};
 
 pub struct Context {
@@ -68,9 +70,7 @@ impl Context {
         f(self)?;
         let before = rest()?;
         f(self)?;
-        until("what is left is what was left before", || {
-            Ok(MANAGER.free()? == before)
-        })
+        given_back(before)
     }
 }
 

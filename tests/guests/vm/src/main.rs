@@ -14,13 +14,12 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-use sel4::cap;
 use sel4_microkit::{NullHandler, protection_domain, var};
 use xos_client::{Factory, Handle};
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Free, Open};
-use xos_protocol::slots::{domain, leaf};
-use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
+use xos_protocol::manager::Free;
+use xos_protocol::slots::domain;
+use xos_protocol::{Error, ExitStatus, IcId, Result, Subject};
 use xos_test_judge::{MANAGER, Screen, TIMER, begin, end, successor};
 use xos_test_kit::mutants::Knob;
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
@@ -73,20 +72,7 @@ fn factory_of(name: &str) -> Factory {
         "vm" => SESSION,
         _ => STEPS_SESSION,
     };
-    let open = Open {
-        name: Name::new(name),
-        slot,
-        consent: Consent::default(),
-    };
-    loop {
-        match MANAGER.open(&open) {
-            // There already, of a case before.
-            Ok(_) | Err(Error::BadSlot) => {
-                return Factory::new(cap::Endpoint::from_bits(leaf(slot)));
-            }
-            Err(_) => sel4::r#yield(),
-        }
-    }
+    xos_test_judge::factory(name, slot)
 }
 
 /// A machine with its handle.
@@ -114,7 +100,6 @@ fn create_with(
     environment: &str,
     memory: u64,
 ) -> Result<Machine> {
-    let slot = HANDLES + number;
     let arguments = format!("{image}\0{line}\0");
     let spec = Spec {
         image,
@@ -123,16 +108,7 @@ fn create_with(
         memory,
         ..Spec::default()
     };
-    let handle = Handle::new(cap::Endpoint::from_bits(leaf(slot)));
-    let id = match factory_of(name).create(slot, &spec) {
-        // What a case that failed has left.
-        Err(Error::BadSlot) => {
-            handle.kill()?;
-            handle.wait()?;
-            factory_of(name).create(slot, &spec)?
-        }
-        made => made?,
-    };
+    let (id, handle) = xos_test_judge::create(factory_of(name), HANDLES + number, &spec)?;
     Ok(Machine { id, handle })
 }
 

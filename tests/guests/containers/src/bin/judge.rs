@@ -8,17 +8,16 @@ extern crate alloc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use sel4::cap;
 use sel4_microkit::{NullHandler, memory_region_bytes, protection_domain};
 use tar_no_std::{ArchiveEntry, TarArchiveRef};
 use test_containers::{CASES, EAT, SERVE, TELL, WRITE};
-use xos_client::{Container, Factory, Handle};
+use xos_client::{Container, Factory};
 use xos_protocol::container::Stream;
 use xos_protocol::factory::Spec;
-use xos_protocol::manager::{Consent, Free, Open};
-use xos_protocol::slots::{domain, leaf};
+use xos_protocol::manager::Free;
+use xos_protocol::slots::domain;
 use xos_protocol::wire::MAX_BYTES;
-use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Subject};
+use xos_protocol::{Error, ExitStatus, IcId, Result, Subject};
 use xos_test_judge::{MANAGER, Screen, TIMER, begin, end, successor};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
@@ -71,22 +70,9 @@ fn cases_file() -> Option<&'static str> {
     core::str::from_utf8(entry.data()).ok()
 }
 
-/// The factory. It may still be on its way to be registered.
+/// The factory.
 fn factory() -> Factory {
-    let open = Open {
-        name: Name::new("container"),
-        slot: SESSION,
-        consent: Consent::default(),
-    };
-    loop {
-        match MANAGER.open(&open) {
-            // There already, of a case before.
-            Ok(_) | Err(Error::BadSlot) => {
-                return Factory::new(cap::Endpoint::from_bits(leaf(SESSION)));
-            }
-            Err(_) => sel4::r#yield(),
-        }
-    }
+    xos_test_judge::factory("container", SESSION)
 }
 
 fn spec<'a>(arguments: &'a str) -> Spec<'a> {
@@ -112,17 +98,7 @@ struct Made {
 }
 
 fn create(number: u32, spec: &Spec<'_>) -> Result<Made> {
-    let slot = HANDLES + number;
-    let handle = Handle::new(cap::Endpoint::from_bits(leaf(slot)));
-    let id = match factory().create(slot, spec) {
-        // What a case that failed has left.
-        Err(Error::BadSlot) => {
-            handle.kill()?;
-            handle.wait()?;
-            factory().create(slot, spec)?
-        }
-        made => made?,
-    };
+    let (id, handle) = xos_test_judge::create(factory(), HANDLES + number, spec)?;
     let container = Container::new(handle);
     Ok(Made { id, container })
 }

@@ -32,12 +32,12 @@ pub struct Copies {
     unused: Unused,
 }
 
-/// One of them. Dropping it ends it, if it has not been started.
+/// One of them. Dropping it ends it.
 pub struct Copy {
     lwc: Arc<Lwc<'static>>,
     waiting: RefCell<Option<JoinHandle<()>>>,
     /// Given back last.
-    lent: Lent,
+    _lent: Lent,
 }
 
 /// A session that is in use.
@@ -83,7 +83,7 @@ impl Copies {
         Ok(Copy {
             lwc: Arc::new(lwc),
             waiting: RefCell::default(),
-            lent,
+            _lent: lent,
         })
     }
 }
@@ -132,6 +132,18 @@ impl Copy {
 
     pub fn leave(self) {
         // Nor is its session for others any more.
-        core::mem::forget((self.lwc, self.lent));
+        drop(self.waiting.take());
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            // Else the next one of its session would be refused control, which this one has or is about to get. It
+            // may have ended by itself.
+            let _ = self.ic().kill();
+            let _ = waiting.join();
+        }
     }
 }

@@ -391,6 +391,8 @@ fn fill(stack: &AtomicU64, mine: u64) {
 fn prepare_and_stand(page: u64, mine: u64) -> i32 {
     let stack = AtomicU64::new(0);
     fill(&stack, mine);
+    // Others may run at any time: here they do.
+    (0..10).for_each(|_| xos::thread::yield_now());
     if xos::timer::now().is_err() || xos::stand().is_err() {
         return 1;
     }

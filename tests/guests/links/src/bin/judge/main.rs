@@ -19,7 +19,9 @@ use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Edge, EdgeKind, Free, Open};
 use xos_protocol::slots::{DOMAIN_ROOT_RADIX, domain, leaf};
 use xos_protocol::{ExitStatus, IcId, IcState, Name, Subject};
-use xos_test_judge::{Job, MANAGER, Screen, begin, end, open, rest, served, server, until};
+use xos_test_judge::{
+    Job, MANAGER, Screen, begin, end, given_back, open, rest, served, server, until,
+};
 use xos_test_kit::{Case, Outcome, cases, check, check_eq};
 
 /// Whether there are virtual processors: then the cases are those that need them.
@@ -199,9 +201,7 @@ fn nothing_lost(c: &mut Context, line: &str) -> Outcome {
     // What ended a moment ago may still be told to those concerned.
     let before = rest()?;
     c.run(line)?;
-    until("what is left is what was left before", || {
-        Ok(MANAGER.free()? == before)
-    })?;
+    given_back(before)?;
     c.rest = Some(before);
     Ok(())
 }
