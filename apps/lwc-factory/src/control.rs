@@ -62,7 +62,7 @@ pub struct Due<W> {
     pub why: Error,
 }
 
-/// All contexts: at most `N` lwCs, a power of two, of as many programs.
+/// All contexts: at most `N` lwCs, a power of two, and the programs that have some.
 #[derive(Debug)]
 pub struct Control<W, const N: usize> {
     lwcs: FnvIndexMap<IcId, Lwc<W>, N>,
@@ -83,21 +83,22 @@ impl<W, const N: usize> Control<W, N> {
     /// # Errors
     /// [`Error::TableFull`].
     pub fn add(&mut self, client: u32, id: IcId) -> Result<()> {
-        if !self.programs.contains_key(&client) {
-            let program = Program {
-                control: PROGRAM,
-                waits: None,
-            };
-            let added = self.programs.insert(client, program);
-            added.map_err(|_| Error::TableFull)?;
-        }
         let lwc = Lwc {
             client,
             rest: Rest::New,
             allowed: Vec::new(),
         };
         let added = self.lwcs.insert(id, lwc);
-        added.map(drop).map_err(|_| Error::TableFull)
+        added.map_err(|_| Error::TableFull)?;
+        if !self.programs.contains_key(&client) {
+            let program = Program {
+                control: PROGRAM,
+                waits: None,
+            };
+            // There is room: each program has an lwC.
+            let _ = self.programs.insert(client, program);
+        }
+        Ok(())
     }
 
     /// Lets `from` switch to `to` from now on; both are lwCs of the same program.
@@ -208,8 +209,14 @@ impl<W, const N: usize> Control<W, N> {
                 due(Due { waiter, why });
             }
         }
+        let mut last = true;
         for other in self.lwcs.values_mut() {
             other.allowed.retain(|allowed| *allowed != id);
+            last &= other.client != lwc.client;
+        }
+        if last {
+            // Its session may stay open for ever: that is to take no place from others.
+            self.programs.swap_remove(&lwc.client);
         }
     }
 
@@ -319,6 +326,15 @@ mod tests {
         assert_eq!(control.switch(PROGRAM, id(2), 12), Ok(Next::Start(id(2))));
     }
 
+    #[test]
+    fn a_program_without_lwcs_takes_no_place_from_others() {
+        let mut control = Control::<u32, 8>::new();
+        for (client, number) in (0..20).zip(1..) {
+            control.add(client, id(number)).unwrap();
+            control.ended(id(number), |due| panic!("{due:?}"));
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Add(u32),
@@ -379,6 +395,7 @@ mod tests {
                     prop_assert!(waiting.remove(&due.waiter));
                 }
                 for (client, program) in &control.programs {
+                    prop_assert!(control.lwcs.values().any(|lwc| lwc.client == *client));
                     let running = control.lwcs.values().filter(|lwc| {
                         lwc.client == *client && matches!(lwc.rest, Rest::Runs)
                     });

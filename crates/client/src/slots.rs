@@ -84,6 +84,15 @@ impl Slots {
         self.free[slot as usize / 64] >> (slot % 64) & 1 == 1
     }
 
+    /// How many there are, free or taken.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "`is_empty` is of those that are free"
+    )]
+    pub const fn len(&self) -> u32 {
+        self.end - self.first
+    }
+
     /// Whether none is free.
     pub const fn is_empty(&self) -> bool {
         self.words == 0

@@ -6,6 +6,7 @@ use xos_protocol::wire::MAX_WORDS;
 use xos_protocol::{Error, Result};
 
 use crate::Reply;
+use crate::factory::Shares;
 
 /// Reply capabilities in slots: the kernel's side of [`Deferred`].
 pub trait SavedReplies {
@@ -26,7 +27,10 @@ pub trait SavedReplies {
 /// caller waiting, and its place taken, for as long as the server lives.
 #[derive(PartialEq, Eq, Debug)]
 #[must_use = "its caller waits until it is answered"]
-pub struct Token(u8);
+pub struct Token {
+    slot: u8,
+    charged: Option<u16>,
+}
 
 /// Callers that a server can keep at most: the slots of its replies node.
 pub(crate) const MAX: u32 = 256;
@@ -39,41 +43,82 @@ pub struct Deferred<'a> {
     slots: &'a mut Slots,
     replies: &'a mut dyn SavedReplies,
     /// Whether there is a caller that can be kept: not after a notification, and once at most.
-    caller: bool,
+    caller: &'a mut bool,
+    /// Of whom each payer may have a part.
+    shares: Option<&'a mut Shares>,
+    /// The payer, by its index, at whose charge callers are kept.
+    charged: Option<u16>,
 }
 
 impl<'a> Deferred<'a> {
     pub(crate) fn new(
         slots: &'a mut Slots,
         replies: &'a mut dyn SavedReplies,
-        caller: bool,
+        caller: &'a mut bool,
     ) -> Self {
         Self {
             slots,
             replies,
             caller,
+            shares: None,
+            charged: None,
+        }
+    }
+
+    /// The same callers, counted by payer: who is kept from now on is at the charge of this one, an index. From the
+    /// first message on, all that one server keeps have to be counted by the same shares.
+    pub(crate) fn counted<'b>(
+        &'b mut self,
+        shares: &'b mut Shares,
+        payer: Option<u32>,
+    ) -> Deferred<'b> {
+        Deferred {
+            slots: self.slots,
+            replies: self.replies,
+            caller: self.caller,
+            shares: Some(shares),
+            charged: payer.map(|payer| payer as u16),
         }
     }
 
     /// Keeps the current caller; [`Outcome::Deferred`](crate::Outcome::Deferred) must follow.
     ///
     /// # Errors
-    /// [`Error::TableFull`] when too many are waiting already: the current caller is the one to be told.
-    /// [`Error::BadState`] when there is no caller to keep.
+    /// [`Error::TableFull`] when too many are waiting already, in all or at the charge of one payer: the current
+    /// caller is the one to be told. [`Error::BadState`] when there is no caller to keep.
     pub fn keep(&mut self) -> Result<Token> {
-        if !self.caller {
+        if !*self.caller {
             return Err(Error::BadState);
         }
         let slot = self.slots.take().ok_or(Error::TableFull)?;
+        let token = Token {
+            slot: slot as u8,
+            charged: self.charged,
+        };
+        let shared = match (&mut self.shares, self.charged) {
+            (Some(shares), Some(payer)) => shares.take(payer.into(), self.slots.len()),
+            _ => true,
+        };
+        if !shared {
+            self.slots.give(slot);
+            return Err(Error::TableFull);
+        }
         match self.replies.save(slot) {
             Ok(()) => {
-                self.caller = false;
-                Ok(Token(slot as u8))
+                *self.caller = false;
+                Ok(token)
             }
             Err(error) => {
-                self.slots.give(slot);
+                self.give(&token);
                 Err(error)
             }
+        }
+    }
+
+    fn give(&mut self, token: &Token) {
+        self.slots.give(token.slot.into());
+        if let (Some(shares), Some(payer)) = (&mut self.shares, token.charged) {
+            shares.give(payer.into());
         }
     }
 
@@ -91,23 +136,21 @@ impl<'a> Deferred<'a> {
     }
 
     fn send(&mut self, token: Token, label: u64, words: &[u64]) {
-        let slot = token.0.into();
-        self.replies.answer(slot, label, words);
-        self.slots.give(slot);
+        self.replies.answer(token.slot.into(), label, words);
+        self.give(&token);
     }
 
     /// Whether there is a caller that has not been kept.
     pub(crate) fn has_caller(&self) -> bool {
-        self.caller
+        *self.caller
     }
 
-    /// How many more can be kept.
-    pub fn available(&self) -> u32 {
-        self.slots.available()
-    }
-
-    /// Whether no more can be kept.
+    /// Whether no more can be kept, in all or at this charge.
     pub fn is_full(&self) -> bool {
-        self.slots.is_empty()
+        let shared = match (&self.shares, self.charged) {
+            (Some(shares), Some(payer)) => shares.has_more_for(payer.into(), self.slots.len()),
+            _ => true,
+        };
+        self.slots.is_empty() || !shared
     }
 }

@@ -7,7 +7,7 @@ use std::vec;
 use std::vec::Vec;
 
 use xos_client::{Answer, Port};
-use xos_protocol::manager::{Create, Created, Event, Grow, Op, PAGE, Payer};
+use xos_protocol::manager::{Create, CreateWithin, Created, Event, Grow, Op, PAGE, Payer};
 use xos_protocol::wire::{MAX_WORDS, Words};
 use xos_protocol::{Badge, Error, IcId, RegionId, Result, Who};
 
@@ -247,7 +247,11 @@ impl ManagerState {
                 };
                 self.create(payer.unwrap_or(0))
             }
-            Op::CreateWithin => self.create(0),
+            Op::CreateWithin => {
+                let words = words.first_chunk().ok_or(Error::Malformed)?;
+                let host = CreateWithin::from_words(*words)?.host;
+                self.create(self.payers.get(&host).copied().unwrap_or(0))
+            }
             Op::Grow => {
                 let words = words.first_chunk().ok_or(Error::Malformed)?;
                 let Grow { id, pages, slot } = Grow::from_words(*words)?;

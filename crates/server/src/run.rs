@@ -100,15 +100,18 @@ impl Loop {
             None
         };
         let received = kernel.next(reply, &mut self.words);
+        let mut caller = false;
         self.replies = match received.badge.who() {
             Who::Notified(bits) => {
-                server.notified(bits, &mut Deferred::new(&mut self.slots, kernel, false));
+                let mut deferred = Deferred::new(&mut self.slots, kernel, &mut caller);
+                server.notified(bits, &mut deferred);
                 false
             }
             who => {
                 let request =
                     Request::new(received.label, &self.words[..received.len.min(MAX_WORDS)]);
-                let mut deferred = Deferred::new(&mut self.slots, kernel, true);
+                caller = true;
+                let mut deferred = Deferred::new(&mut self.slots, kernel, &mut caller);
                 self.reply.label = 0;
                 self.reply.len = 0;
                 let outcome = server.call(who, request, &mut self.reply, &mut deferred);

@@ -24,7 +24,7 @@ const MANAGER: Manager = Manager::new(endpoint(0));
 const CONSOLE: Console = Console::new(endpoint(1));
 
 /// Containers at a time.
-const MAX_CONTAINERS: usize = 128;
+const MAX_CONTAINERS: usize = 256;
 
 /// The domain's own address space.
 struct Own;

@@ -153,8 +153,8 @@ fn files() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// Containers at a time.
-const MAX: usize = 6;
+/// Containers at a time; half of them for one client.
+const MAX: usize = 8;
 
 type Server<'t> = FactoryServer<
     ContainerFactory<'t, Programs<'t>, &'t RefCell<State>, MAX, &'t FakeManager>,
@@ -399,7 +399,7 @@ fn what_was_half_made_is_taken_back() {
         assert!(test.manager.alive().is_empty());
         assert_eq!(test.state.borrow().gone.len(), 1);
         // All records are there again.
-        for _ in 0..MAX {
+        for _ in 0..MAX / 2 {
             test.create("one").unwrap();
         }
         assert_eq!(test.create("one"), Err(Error::TableFull));
@@ -410,12 +410,15 @@ fn what_was_half_made_is_taken_back() {
 fn a_budget_is_the_smaller_of_what_is_described_and_what_is_asked() {
     with(|mut test| {
         let mut memory = |name, memory| {
-            test.create_with(&Spec {
-                image: name,
-                memory,
-                ..Spec::default()
-            })
-            .unwrap();
+            let id = test
+                .create_with(&Spec {
+                    image: name,
+                    memory,
+                    ..Spec::default()
+                })
+                .unwrap();
+            test.ask(id, HandleOp::Kill);
+            test.ask(id, HandleOp::Wait);
             test.state.borrow().made.last().unwrap().1
         };
         assert_eq!(memory("one", 0), DEFAULT_MEMORY);

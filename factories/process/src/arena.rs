@@ -10,9 +10,9 @@ use heapless::Vec;
 use xos_client::Slots;
 use xos_protocol::manager::Created;
 use xos_protocol::slots::parts::{FIRST_FREE, FIRST_UNTYPED, MAX_UNTYPED};
+use xos_server::factory::Shares;
 
 use crate::kernel::At;
-use crate::shares::Shares;
 
 /// Radix of the nodes for further slots: with 32 bytes a slot, a page.
 pub const NODE_RADIX: u32 = 7;
@@ -94,6 +94,7 @@ impl Pieces {
 pub struct Nodes {
     slots: Slots,
     next: [u16; 4096],
+    most: u32,
     shares: Shares,
 }
 
@@ -103,13 +104,14 @@ impl Nodes {
         Self {
             slots: Slots::new(first, end),
             next: [0; 4096],
-            shares: Shares::new(most),
+            most,
+            shares: Shares::new(),
         }
     }
 
     /// A root slot for one more node of a payer's. `None` when that one has its part of them.
     pub fn take(&mut self, payer: u32) -> Option<u32> {
-        if !self.shares.take(payer) {
+        if !self.shares.take(payer, self.most) {
             return None;
         }
         let slot = self.slots.take();

@@ -49,7 +49,6 @@ pub mod model;
 pub mod pages;
 pub mod program;
 pub mod regions;
-pub mod shares;
 mod supply;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,6 @@ use process_factory::arena::Nodes;
 use process_factory::files::Files;
 use process_factory::images::{Images, Tools as ImageTools};
 use process_factory::kernel::Kernel as _;
-use process_factory::shares::Shares;
 use sel4::Fault;
 use xos_client::{Manager, Port};
 use xos_protocol::contract::{
@@ -37,8 +36,7 @@ use xos_server::{Deferred, Outcome, Reply, Request, Token, faults};
 use crate::kernel::Kernel;
 use crate::memory::{CSPACE_RADIX, Memory, Shape, Tools, Touch};
 
-/// Virtines at a time: each has a page of the factory's own memory for its plan. Of these pages nobody can take all
-/// ([`Shares`]).
+/// Virtines at a time: each has a page of the factory's own memory for its plan.
 pub const MAX_VIRTINES: usize = 128;
 /// Root slots that are the program's: two for the time of one call of the kernel's, one for the node with the
 /// plans, one for the node with the trampoline.
@@ -147,7 +145,6 @@ pub struct VirtineFactory<'a, K, P = sel4::cap::Endpoint> {
     images: Images<'a>,
     nodes: Nodes,
     virtines: [Option<Virtine>; MAX_VIRTINES],
-    places: Shares,
     /// Whether there will be a tick.
     ticking: bool,
     due: Option<Due>,
@@ -212,7 +209,6 @@ impl<'a, K: Kernel, P: Port> VirtineFactory<'a, K, P> {
             images: Images::whole(),
             nodes: Nodes::new(FIRST_FREE, 4096, MAX_NODES),
             virtines: [const { None }; MAX_VIRTINES],
-            places: Shares::new(MAX_VIRTINES as u32),
             ticking: false,
             due: None,
         }
@@ -564,11 +560,6 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
             image.name,
         )?;
         let (id, parts) = (made.created.id, made.parts.place());
-        // Who pays is known once it has been paid.
-        let payer = made.created.payer;
-        if !self.places.take(payer) {
-            return Err(Error::TableFull);
-        }
         let mut tools = Tools {
             kernel: &mut self.kernel,
             nodes: &mut self.nodes,
@@ -583,8 +574,7 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
             &shape,
             &made.created,
             index,
-        )
-        .inspect_err(|_| self.places.give(payer))?;
+        )?;
         self.images.enter(number);
         let virtine = Virtine {
             id,
@@ -751,7 +741,6 @@ impl<K: Kernel, P: Port> Factory for VirtineFactory<'_, K, P> {
     fn gone(&mut self, _id: IcId, index: usize) {
         if let Some(virtine) = self.virtines[index].take() {
             self.images.leave(virtine.image.into());
-            self.places.give(virtine.memory.payer());
             virtine.memory.gone(&mut self.nodes);
         }
     }

@@ -326,11 +326,6 @@ fn numbers(set: u128) -> impl Iterator<Item = usize> {
 }
 
 impl Memory {
-    /// Index of whoever pays for it.
-    pub const fn payer(&self) -> u32 {
-        self.slots.payer()
-    }
-
     /// Composes a virtine: its pages, and an execution without registers.
     ///
     /// After an error no node of it is left.

@@ -643,39 +643,6 @@ fn a_refusal_at_any_entry_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
-fn a_client_cannot_take_the_places_of_others_however_many_sessions_it_has() {
-    test!(world, test);
-    // Two sessions of the same client's, and one of another's.
-    world.borrow_mut().payers = [(7, 7), (8, 7), (9, 9)].into();
-    let takes = |test: &mut Test<'_>, session| {
-        let mut made = Vec::new();
-        loop {
-            match test.create_by(Who::Session(session), &spec("f")) {
-                Ok(id) => made.push(id),
-                Err(error) => {
-                    assert_eq!(error, Error::TableFull);
-                    break made;
-                }
-            }
-        }
-    };
-    let all = [7, 8, 9].map(|session| takes(&mut test, session));
-    let counts = all.each_ref().map(Vec::len);
-    assert_eq!(counts, [MAX_VIRTINES / 2, 0, MAX_VIRTINES / 4]);
-    // What was given back can be taken again, and what could not be made takes nothing.
-    for id in all.into_iter().flatten() {
-        test.asks(id, HandleOp::Kill, &[]);
-        test.asks(id, HandleOp::Wait, &[]);
-    }
-    for _ in 0..MAX_VIRTINES {
-        world.borrow_mut().refuse_after = Some(12);
-        assert!(test.create_by(Who::Session(9), &spec("f")).is_err());
-        assert_eq!(world.borrow().refuse_after, None);
-    }
-    assert_eq!(takes(&mut test, 9).len(), MAX_VIRTINES / 2);
-}
-
-#[test]
 fn images_and_specifications_that_cannot_be_are_refused() {
     test!(_world, test);
     assert_eq!(test.create(&spec("text")), Err(Error::BadImage));

@@ -12,7 +12,6 @@ use process_factory::factory::ProcessFactory;
 use process_factory::files::{Files, MAX_PATH};
 use process_factory::kernel::{self, Kernel};
 use process_factory::regions::{Regions, Tools};
-use process_factory::shares::Shares;
 use sel4::Fault;
 use xos_client::{Manager, Port};
 use xos_protocol::console::NO_INPUT;
@@ -33,7 +32,7 @@ use crate::loaders::LEAST_MEMORY;
 use crate::plan::{self, At, LARGE, OBJECT_BITS, OVERHEAD, Parts, Step, pieces, steps};
 use crate::start::{ASK_TOLD, KERNEL, MODULE, Start, TOLD};
 
-/// Machines at a time, of which nobody can have all ([`Shares`]).
+/// Machines at a time.
 pub const MAX_MACHINES: usize = 64;
 /// The variable of the environment that names a file with a module, or an initial RAM disk.
 const MODULE_VARIABLE: &str = "initrd=";
@@ -99,9 +98,6 @@ pub trait Programs: Factory {
     /// [`Error::TableFull`] when there are not so many.
     fn reserve(&mut self, program: &mut Self::Ic, count: u32) -> Result<u32>;
 
-    /// Index of whoever pays for a program.
-    fn payer(&self, program: &Self::Ic) -> u32;
-
     /// Makes a node of 128 slots in an empty root slot, from a page of the untyped memory at part
     /// `untyped` of the node in root slot `parts`.
     ///
@@ -125,10 +121,6 @@ pub trait Programs: Factory {
 impl<K: Kernel, P: Port> Programs for ProcessFactory<'_, K, P> {
     fn reserve(&mut self, program: &mut Self::Ic, count: u32) -> Result<u32> {
         program.slots.reserve(count).ok_or(Error::TableFull)
-    }
-
-    fn payer(&self, program: &Self::Ic) -> u32 {
-        program.slots.payer()
     }
 
     fn make_node(&mut self, parts: u32, untyped: u32, place: u32) -> Result<()> {
@@ -184,7 +176,6 @@ pub struct VmFactory<'a, F, C, P = sel4::cap::Endpoint> {
     manager: Manager<P>,
     files: Files<'a>,
     regions: Regions,
-    places: Shares,
 }
 
 impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
@@ -197,7 +188,6 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
             manager,
             files: Files::EMPTY,
             regions: Regions::new(),
-            places: Shares::new(MAX_MACHINES as u32),
         }
     }
 
@@ -276,15 +266,7 @@ impl<'a, F: Programs, C: Composer, P: Port> VmFactory<'a, F, C, P> {
         )?;
         // From here on the IC exists; should anything fail, it is destroyed, and its program forgotten.
         let id = maker.made().ok_or(Error::Kernel)?;
-        // Who pays is known once it has been paid.
-        let payer = self.programs.payer(&program);
-        let composed = match self.places.take(payer) {
-            true => self
-                .compose(&mut program, id, maker.place(), &pieces, kernel, module)
-                .inspect_err(|_| self.places.give(payer)),
-            false => Err(Error::TableFull),
-        };
-        match composed {
+        match self.compose(&mut program, id, maker.place(), &pieces, kernel, module) {
             Ok(()) => {
                 let name = spec.image.rsplit('/').next().unwrap_or(spec.image);
                 // What it is called in lists matters to nobody's life.
@@ -458,7 +440,6 @@ impl<F: Programs, C: Composer, P: Port> Factory for VmFactory<'_, F, C, P> {
     }
 
     fn gone(&mut self, id: IcId, machine: Self::Ic) {
-        self.places.give(self.programs.payer(&machine.program));
         self.programs.gone(id, machine.program);
         self.leave(machine.kernel, machine.module);
     }
@@ -473,155 +454,6 @@ fn monitor<I>(ic: Member<'_, Machine<I>>) -> Member<'_, I> {
 mod tests {
     use super::*;
     use std::vec::Vec;
-    use xos_protocol::factory::{HandleOp, SessionOp};
-    use xos_protocol::wire::{MAX_WORDS, encode};
-    use xos_protocol::{Who, manager::Op};
-    use xos_server::factory::{FactoryServer, Needs};
-    use xos_server::fake::{Bench, Came, FakeManager};
-    use xos_server::{Manager, Space};
-
-    /// Monitors: of each it is known who pays.
-    struct Monitors;
-
-    impl Factory for Monitors {
-        type Ic = u32;
-
-        fn describe(&self) -> Contract {
-            MACHINE.contract
-        }
-
-        fn create(&mut self, maker: &mut Maker<'_>, _: &Spec<'_>) -> Result<u32> {
-            maker
-                .create(&Needs::default())
-                .map(|made| made.created.payer)
-        }
-
-        fn start(&mut self, _: Member<'_, u32>) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Programs for Monitors {
-        fn reserve(&mut self, _: &mut u32, _: u32) -> Result<u32> {
-            Ok(8)
-        }
-
-        fn payer(&self, program: &u32) -> u32 {
-            *program
-        }
-
-        fn make_node(&mut self, _: u32, _: u32, _: u32) -> Result<()> {
-            Ok(())
-        }
-
-        fn write(&mut self, _: u32, _: u32, _: &[u8]) -> Result<()> {
-            Ok(())
-        }
-
-        fn fill(&mut self, _: u64, _: &[u8]) {}
-
-        fn log(&mut self, _: &str) {}
-    }
-
-    /// A kernel that has virtual processors, and refuses nothing.
-    struct Agrees;
-
-    impl Composer for Agrees {
-        const SUPPORTED: bool = true;
-
-        fn carry_out(&mut self, _: u32, _: [u32; 2], _: &Step) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    type Server<'t> = FactoryServer<
-        VmFactory<'t, Monitors, Agrees, &'t FakeManager>,
-        MAX_MACHINES,
-        &'t FakeManager,
-    >;
-
-    struct Test<'t>(Box<Bench<Server<'t>>>);
-
-    impl<'t> Test<'t> {
-        fn new(manager: &'t FakeManager, files: &'t [u8]) -> Self {
-            let manager = Manager::new(manager);
-            let mut factory =
-                VmFactory::new(MACHINE, Monitors, Agrees, Manager::new(*manager.port()));
-            factory.set_files(Files::new(files).unwrap());
-            Self(Box::new(Bench::new(
-                FactoryServer::new(factory, manager, Space::DOMAIN),
-                4,
-            )))
-        }
-
-        fn create(&mut self, session: u32) -> Result<IcId> {
-            let spec = Spec {
-                image: "kernel",
-                ..Spec::default()
-            };
-            let mut message = [0; MAX_WORDS];
-            message[0] = 20;
-            let used = encode(&spec, &mut message[1..]).unwrap();
-            let who = Who::Session(session);
-            match self
-                .0
-                .call(who, SessionOp::Create.label(), &message[..1 + used])
-            {
-                Came::Answer(told) => told.map(|words| IcId::from_word(words[0])),
-                other => panic!("{other:?}"),
-            }
-        }
-
-        /// Makes as many as it gets.
-        fn takes(&mut self, session: u32) -> Vec<IcId> {
-            let mut made = Vec::new();
-            loop {
-                match self.create(session) {
-                    Ok(id) => made.push(id),
-                    Err(error) => {
-                        assert_eq!(error, Error::TableFull);
-                        return made;
-                    }
-                }
-            }
-        }
-
-        fn ends(&mut self, id: IcId) {
-            for op in [HandleOp::Kill, HandleOp::Wait] {
-                self.0.call(Who::Handle(id.index()), op.label(), &[]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_client_cannot_take_the_places_of_others_however_many_sessions_it_has() {
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_ustar();
-        header.set_size(6);
-        tar.append_data(&mut header, "boot/kernel", &b"kernel"[..])
-            .unwrap();
-        let files = tar.into_inner().unwrap();
-        let manager = FakeManager::default();
-        let mut test = Test::new(&manager, &files);
-        // Two sessions of the same client's, and one of another's.
-        for (session, payer) in [(7, 7), (8, 7), (9, 9)] {
-            manager.set_payer(session, payer);
-        }
-        let all = [7, 8, 9].map(|session| test.takes(session));
-        let counts = all.each_ref().map(Vec::len);
-        assert_eq!(counts, [MAX_MACHINES / 2, 0, MAX_MACHINES / 4]);
-        assert_eq!(manager.alive().len(), counts.iter().sum::<usize>());
-        // What was given back can be taken again, and what could not be made takes nothing.
-        for id in all.into_iter().flatten() {
-            test.ends(id);
-        }
-        for _ in 0..MAX_MACHINES {
-            manager.refuse(Op::Grow, Error::OverBudget);
-            assert_eq!(test.create(9), Err(Error::OverBudget));
-        }
-        assert_eq!(manager.alive(), []);
-        assert_eq!(test.takes(9).len(), MAX_MACHINES / 2);
-    }
 
     #[test]
     fn nodes_of_machines_are_apart_from_each_other_and_from_parts_nodes() {

@@ -5,6 +5,7 @@ use xos_client::{Manager, Port};
 use xos_protocol::manager::{Create, CreateWithin, Created, Payer};
 use xos_protocol::{Error, IcId, Name, Result};
 
+use super::Shares;
 use crate::{Parts, Space};
 
 /// What an IC with an address space of its own needs.
@@ -66,11 +67,14 @@ pub struct Made {
 pub struct Maker<'a> {
     manager: &'a dyn Creates,
     space: Space,
+    /// Of the factory's places, of which there are so many.
+    shares: (&'a mut Shares, u32),
     payer: Payer,
     client: u32,
     handle: u32,
     place: u32,
     made: Option<IcId>,
+    counted: Option<u32>,
     within: bool,
 }
 
@@ -99,6 +103,7 @@ impl<'a> Maker<'a> {
     pub(crate) fn new(
         manager: &'a dyn Creates,
         space: Space,
+        shares: (&'a mut Shares, u32),
         payer: Payer,
         client: u32,
         handle: u32,
@@ -107,11 +112,13 @@ impl<'a> Maker<'a> {
         Self {
             manager,
             space,
+            shares,
             payer,
             client,
             handle,
             place,
             made: None,
+            counted: None,
             within: false,
         }
     }
@@ -130,7 +137,8 @@ impl<'a> Maker<'a> {
     /// Makes an IC with an address space of its own, in state `New`.
     ///
     /// # Errors
-    /// The manager's; [`Error::BadState`] when one was made already.
+    /// The manager's; [`Error::BadState`] when one was made already; [`Error::TableFull`] when who pays has as many
+    /// of this factory's places as it can have ([`Shares`]).
     pub fn create(&mut self, needs: &Needs) -> Result<Made> {
         let args = self.args(needs);
         self.make(|manager| manager.create(&args))
@@ -162,8 +170,8 @@ impl<'a> Maker<'a> {
     /// Makes an IC within the client, in state `New`.
     ///
     /// # Errors
-    /// The manager's; [`Error::BadState`] when one was made already; [`Error::NotSupported`] for a clone: who
-    /// pays for its model need not have consented to anything.
+    /// As for [`create`](Self::create); [`Error::NotSupported`] for a clone: who pays for its model need not have
+    /// consented to anything.
     pub fn create_within(&mut self, needs: &NeedsWithin) -> Result<Made> {
         if !matches!(self.payer, Payer::Client(_)) {
             return Err(Error::NotSupported);
@@ -189,6 +197,12 @@ impl<'a> Maker<'a> {
         }
         let created = create(self.manager)?;
         self.made = Some(created.id);
+        // Who pays is known once it has been paid. Nothing runs yet, and what is refused here is destroyed again.
+        let (shares, all) = &mut self.shares;
+        if !shares.take(created.payer, *all) {
+            return Err(Error::TableFull);
+        }
+        self.counted = Some(created.payer);
         Ok(Made {
             created,
             parts: self.space.node(self.place),
@@ -198,6 +212,11 @@ impl<'a> Maker<'a> {
     /// Whether it was made within the client.
     pub(crate) const fn is_within(&self) -> bool {
         self.within
+    }
+
+    /// Whose share its place is taken from.
+    pub(crate) const fn counted(&self) -> Option<u32> {
+        self.counted
     }
 
     /// The IC that was made, whatever became of it.

@@ -56,12 +56,14 @@
 
 mod maker;
 mod server;
+mod shares;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use maker::{Made, Maker, Needs, NeedsWithin};
 pub use server::FactoryServer;
+pub use shares::Shares;
 pub use table::State;
 
 use xos_protocol::factory::{Entry, Spec};

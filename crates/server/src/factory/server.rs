@@ -9,7 +9,7 @@ use xos_protocol::wire::MAX_BYTES;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result, Who};
 
 use super::table::{Entry, State, Table};
-use super::{Factory, Fate, Maker, Member};
+use super::{Factory, Fate, Maker, Member, Shares};
 use crate::{Deferred, Outcome, Reply, Request, Server, Space, faults};
 
 /// Words of a request that counts as short.
@@ -17,12 +17,36 @@ const SHORT: usize = 16;
 
 /// A [`Factory`] as a [`Server`], with at most `N` ICs at a time.
 ///
-/// `N` root slots of the CSpace, from [`Space::first_place`] on, are its own, for parts nodes.
+/// `N` root slots of the CSpace, from [`Space::first_place`] on, are its own, for parts nodes. Of these, and of the
+/// callers that can be kept, nobody can have all ([`Shares`]).
 pub struct FactoryServer<F: Factory, const N: usize, P = sel4::cap::Endpoint> {
+    members: Members<F, N, P>,
+    callers: Shares,
+}
+
+/// All but the count of callers, which changes while they are answered.
+struct Members<F: Factory, const N: usize, P> {
     factory: F,
     manager: Manager<P>,
     space: Space,
     ics: Table<F::Ic, N>,
+    shares: Shares,
+}
+
+/// An IC of a table, for its factory.
+fn member<I, const N: usize>(
+    ics: &mut Table<I, N>,
+    space: Space,
+    place: u32,
+) -> Result<Member<'_, I>> {
+    let entry = ics.get(place).ok_or(Error::Gone)?;
+    Ok(Member {
+        id: entry.id,
+        parts: space.node(place),
+        client: entry.client,
+        state: entry.state,
+        data: entry.data.as_mut().ok_or(Error::Gone)?,
+    })
 }
 
 impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
@@ -33,10 +57,14 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     pub const fn new(factory: F, manager: Manager<P>, space: Space) -> Self {
         assert!(N <= space.max_places() as usize);
         Self {
-            factory,
-            manager,
-            space,
-            ics: Table::new(space.first_place()),
+            members: Members {
+                factory,
+                manager,
+                space,
+                ics: Table::new(space.first_place()),
+                shares: Shares::new(),
+            },
+            callers: Shares::new(),
         }
     }
 
@@ -53,7 +81,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     /// # Errors
     /// The manager's.
     pub fn register_at(&self, endpoint: u32, name: &str, successor: Successor) -> Result<()> {
-        self.manager.register(&Register {
+        self.members.manager.register(&Register {
             name: Name::new(name),
             endpoint,
             kind: ServiceKind::Factory,
@@ -63,19 +91,21 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
 
     /// The factory.
     pub fn factory(&mut self) -> &mut F {
-        &mut self.factory
+        &mut self.members.factory
     }
 
     /// The CSpace that its ICs' parts nodes lie in.
     pub const fn space(&self) -> Space {
-        self.space
+        self.members.space
     }
 
     /// How many more ICs fit.
     pub fn available(&self) -> u32 {
-        self.ics.available()
+        self.members.ics.available()
     }
+}
 
+impl<F: Factory, const N: usize, P: Port + Copy> Members<F, N, P> {
     /// The place of the IC that a badge means.
     fn place(&self, index: u32) -> Result<u32> {
         self.ics.place_of(index).ok_or(Error::Gone)
@@ -83,14 +113,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
 
     /// Calls `f` with the factory and one of its ICs.
     fn with<R>(&mut self, place: u32, f: impl FnOnce(&mut F, Member<'_, F::Ic>) -> R) -> Result<R> {
-        let entry = self.ics.get(place).ok_or(Error::Gone)?;
-        let member = Member {
-            id: entry.id,
-            parts: self.space.node(place),
-            client: entry.client,
-            state: entry.state,
-            data: entry.data.as_mut().ok_or(Error::Gone)?,
-        };
+        let member = member(&mut self.ics, self.space, place)?;
         Ok(f(&mut self.factory, member))
     }
 
@@ -106,16 +129,24 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         handle: u64,
         state: State,
         deferred: &mut Deferred<'_>,
-        make: impl FnOnce(&mut Self, &mut Maker<'_>) -> Result<F::Ic>,
+        make: impl FnOnce(&mut F, &mut Table<F::Ic, N>, &mut Maker<'_>) -> Result<F::Ic>,
     ) -> Result<[u64; 1]> {
         if handle == 0 || handle >> DOMAIN_ROOT_RADIX != 0 {
             return Err(Error::BadSlot);
         }
         let place = self.ics.take_place().ok_or(Error::TableFull)?;
         let manager = Manager::new(*self.manager.port());
-        let mut maker = Maker::new(&manager, self.space, payer, client, handle as u32, place);
-        let result = make(self, &mut maker);
-        let within = maker.is_within();
+        let mut maker = Maker::new(
+            &manager,
+            self.space,
+            (&mut self.shares, N as u32),
+            payer,
+            client,
+            handle as u32,
+            place,
+        );
+        let result = make(&mut self.factory, &mut self.ics, &mut maker);
+        let (within, counted) = (maker.is_within(), maker.counted());
         let Some(id) = maker.made() else {
             self.ics.give_place(place);
             // A factory that says that it made one and has not is wrong.
@@ -135,6 +166,7 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             Entry {
                 id,
                 client,
+                counted,
                 within,
                 state,
                 waiters: heapless::Vec::new(),
@@ -217,6 +249,9 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         let Some(entry) = self.ics.remove(place) else {
             return;
         };
+        if let Some(payer) = entry.counted {
+            self.shares.give(payer);
+        }
         if let Some(model) = self.ics.place_of(entry.model.index())
             && let Some(model) = self.ics.get(model)
             && model.id == entry.model
@@ -302,9 +337,13 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
             _ => return reply.error(Error::Malformed),
         };
         let payer = (Payer::Client(client), client);
-        let made = self.make(payer, handle, State::Ready, deferred, |server, maker| {
-            server.factory.create(maker, &spec)
-        });
+        let made = self.make(
+            payer,
+            handle,
+            State::Ready,
+            deferred,
+            |factory, _, maker| factory.create(maker, &spec),
+        );
         reply.result(made)
     }
 
@@ -340,9 +379,13 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
                 };
                 let handle = entry.handle.into();
                 let payer = (Payer::Client(client), client);
-                let made = self.make(payer, handle, State::Running, deferred, |server, maker| {
-                    server.factory.spawn(maker, &entry)
-                });
+                let made = self.make(
+                    payer,
+                    handle,
+                    State::Running,
+                    deferred,
+                    |factory, _, maker| factory.spawn(maker, &entry),
+                );
                 reply.result(made)
             }
             Err(error) => reply.error(error),
@@ -469,9 +512,14 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
         let model = self.ics.get(place).ok_or(Error::Gone)?;
         let id = model.id;
         let payer = (Payer::PayerOf(id.index()), model.client);
-        let made = self.make(payer, handle, State::Ready, deferred, |server, maker| {
-            server.with(place, |factory, ic| factory.clone(maker, ic))?
-        })?;
+        let space = self.space;
+        let made = self.make(
+            payer,
+            handle,
+            State::Ready,
+            deferred,
+            |factory, ics, maker| factory.clone(maker, member(ics, space, place)?),
+        )?;
         let clone = self.place(IcId::from_word(made[0]).index())?;
         match self.ics.get(place) {
             Some(model) if model.id == id => model.clones += 1,
@@ -586,9 +634,18 @@ impl<F: Factory, const N: usize, P: Port + Copy> FactoryServer<F, N, P> {
     fn is_from_itself(&mut self, place: u32, request: &Request<'_>) -> bool {
         self.is_within(place) && HandleOp::from_label(request.label()).is_err()
     }
-}
 
-impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, P> {
+    /// At whose charge somebody is kept who asks for something: of the one who pays for the IC that it is about.
+    fn charged(&mut self, who: Who) -> Option<u32> {
+        match who {
+            Who::Handle(index) | Who::Itself(index) => {
+                let place = self.ics.place_of(index)?;
+                self.ics.get(place)?.counted
+            }
+            _ => None,
+        }
+    }
+
     fn call(
         &mut self,
         who: Who,
@@ -624,5 +681,24 @@ impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, 
             self.factory.notified(bits & !bell, deferred);
         }
         self.factory.settle(deferred);
+    }
+}
+
+impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, P> {
+    fn call(
+        &mut self,
+        who: Who,
+        request: Request<'_>,
+        reply: &mut Reply,
+        deferred: &mut Deferred<'_>,
+    ) -> Outcome {
+        let charged = self.members.charged(who);
+        let deferred = &mut deferred.counted(&mut self.callers, charged);
+        self.members.call(who, request, reply, deferred)
+    }
+
+    fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
+        let deferred = &mut deferred.counted(&mut self.callers, None);
+        self.members.notified(bits, deferred);
     }
 }

@@ -45,6 +45,8 @@ impl State {
 pub(super) struct Entry<I> {
     pub id: IcId,
     pub client: u32,
+    /// Whose share its place is taken from; nobody's when its making was refused for that.
+    pub counted: Option<u32>,
     /// Whether it executes within its client: its handle is then also where it exits and faults.
     pub within: bool,
     pub state: State,

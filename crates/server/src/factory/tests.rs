@@ -17,6 +17,8 @@ use super::*;
 use crate::Space;
 use crate::fake::{Bench, Came, FakeManager};
 
+mod places;
+
 const CONTRACT: Contract = Contract {
     memory: Memory::Private,
     capabilities: Capabilities::Own,
@@ -125,18 +127,32 @@ impl Factory for Toy {
 
 /// Memory of an IC that cannot be frozen.
 const BUSY: u64 = 13;
-const ICS: usize = 8;
+const ICS: usize = 16;
+/// Callers that can be kept.
+const CALLERS: u32 = 16;
 const CLIENT: Who = Who::Session(5);
 const MANAGER_BIT: u64 = 1;
+/// How an IC within its client begins.
+const START: Entry = Entry {
+    ip: 0x40_0000,
+    argument: 123,
+    handle: 30,
+    stack: 4,
+    pager: 0,
+};
 
 type Under<'a> = Bench<FactoryServer<Toy, ICS, &'a FakeManager>>;
 
 fn bench(manager: &FakeManager) -> Under<'_> {
     let server = FactoryServer::new(Toy::default(), Manager::new(manager), Space::DOMAIN);
-    Bench::new(server, 16)
+    Bench::new(server, CALLERS)
 }
 
 fn create(bench: &mut Under<'_>, image: &str) -> Result<IcId> {
+    create_by(bench, CLIENT, image)
+}
+
+fn create_by(bench: &mut Under<'_>, client: Who, image: &str) -> Result<IcId> {
     let mut message = [0; MAX_WORDS];
     message[0] = 20;
     let spec = Spec {
@@ -145,7 +161,7 @@ fn create(bench: &mut Under<'_>, image: &str) -> Result<IcId> {
         ..Spec::default()
     };
     let used = wire::encode(&spec, &mut message[1..]).unwrap();
-    match bench.call(CLIENT, SessionOp::Create.label(), &message[..1 + used]) {
+    match bench.call(client, SessionOp::Create.label(), &message[..1 + used]) {
         Came::Answer(Ok(words)) => Ok(IcId::from_word(words[0])),
         Came::Answer(Err(error)) => Err(error),
         other => panic!("{other:?}"),
@@ -352,7 +368,8 @@ fn a_place_comes_back_only_when_the_reaper_is_done() {
     let manager = FakeManager::default();
     manager.set_reaper(true);
     let mut bench = bench(&manager);
-    for _ in 0..ICS {
+    // As many as one client can have.
+    for _ in 0..ICS / 2 {
         assert_eq!(create(&mut bench, "broken"), Err(Error::BadImage));
     }
     assert_eq!(create(&mut bench, "hello"), Err(Error::TableFull));
@@ -435,14 +452,7 @@ fn a_fault_is_mended_or_is_the_end() {
 fn an_ic_within_its_client_exits_and_faults_by_its_handle() {
     let manager = FakeManager::default();
     let mut bench = bench(&manager);
-    let entry = Entry {
-        ip: 0x40_0000,
-        argument: 123,
-        handle: 30,
-        stack: 4,
-        pager: 0,
-    };
-    let came = bench.call(CLIENT, SessionOp::Spawn.label(), &entry.words());
+    let came = bench.call(CLIENT, SessionOp::Spawn.label(), &START.words());
     let Came::Answer(Ok(words)) = came else {
         panic!("{came:?}");
     };
@@ -464,14 +474,7 @@ fn an_ic_within_its_client_exits_and_faults_by_its_handle() {
 fn who_speaks_for_an_execution_that_has_ended_is_answered() {
     let manager = FakeManager::default();
     let mut bench = bench(&manager);
-    let entry = Entry {
-        ip: 0x40_0000,
-        argument: 123,
-        handle: 30,
-        stack: 4,
-        pager: 0,
-    };
-    let came = bench.call(CLIENT, SessionOp::Spawn.label(), &entry.words());
+    let came = bench.call(CLIENT, SessionOp::Spawn.label(), &START.words());
     let Came::Answer(Ok(words)) = came else {
         panic!("{came:?}");
     };

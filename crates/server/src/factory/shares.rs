@@ -8,42 +8,53 @@
 
 use xos_protocol::ic::INDEX_BITS;
 
-/// Things of one kind that nobody may have all of.
+/// Things of one kind that nobody may have all of: how many each payer has.
 #[derive(Debug)]
 pub struct Shares {
-    /// How many there may still be.
-    left: u32,
-    /// How many each payer has, by its index.
+    taken: u32,
+    /// By the payer's index.
     held: [u16; 1 << INDEX_BITS],
 }
 
 impl Shares {
-    /// So many, of which nobody has any.
+    /// Nobody has any.
     #[must_use]
-    pub const fn new(count: u32) -> Self {
+    pub const fn new() -> Self {
         Self {
-            left: count,
+            taken: 0,
             held: [0; _],
         }
     }
 
+    /// Whether a payer can have one more of `all` that there are.
+    #[must_use]
+    pub fn has_more_for(&self, payer: u32, all: u32) -> bool {
+        let left = all.saturating_sub(self.taken);
+        let held = self.held.get(payer as usize);
+        held.is_some_and(|held| u32::from(*held) < left)
+    }
+
     /// One more for a payer. False when that one has its part of them.
     #[must_use]
-    pub fn take(&mut self, payer: u32) -> bool {
-        match self.held.get_mut(payer as usize) {
-            Some(held) if u32::from(*held) < self.left => {
-                *held += 1;
-                self.left -= 1;
-                true
-            }
-            _ => false,
+    pub fn take(&mut self, payer: u32, all: u32) -> bool {
+        if !self.has_more_for(payer, all) {
+            return false;
         }
+        self.held[payer as usize] += 1;
+        self.taken += 1;
+        true
     }
 
     /// A payer gives back one that it took.
     pub fn give(&mut self, payer: u32) {
         self.held[payer as usize] -= 1;
-        self.left += 1;
+        self.taken -= 1;
+    }
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -55,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_payer_gets_half_of_what_others_leave() {
-        let mut shares = Shares::new(100);
-        let mut takes = |payer| (0..).take_while(|_| shares.take(payer)).count();
+        let mut shares = Shares::new();
+        let mut takes = |payer| (0..).take_while(|_| shares.take(payer, 100)).count();
         assert_eq!([takes(1), takes(1), takes(2), takes(3)], [50, 0, 25, 13]);
         assert_eq!(takes(1 << INDEX_BITS), 0);
     }
@@ -64,12 +75,12 @@ mod tests {
     proptest! {
         #[test]
         fn who_has_none_gets_one_while_there_is_more_than_nothing(steps in proptest::collection::vec((0u32..4, any::<bool>()), 0..200)) {
-            let mut shares = Shares::new(32);
+            let mut shares = Shares::new();
             let mut held = Vec::from([0; 4]);
             for (payer, takes) in steps {
                 let left = 32 - held.iter().sum::<u32>();
                 if takes {
-                    let taken = shares.take(payer);
+                    let taken = shares.take(payer, 32);
                     prop_assert_eq!(taken, held[payer as usize] < left);
                     held[payer as usize] += u32::from(taken);
                 } else if held[payer as usize] != 0 {
