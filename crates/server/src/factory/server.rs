@@ -645,43 +645,6 @@ impl<F: Factory, const N: usize, P: Port + Copy> Members<F, N, P> {
             _ => None,
         }
     }
-
-    fn call(
-        &mut self,
-        who: Who,
-        request: Request<'_>,
-        reply: &mut Reply,
-        deferred: &mut Deferred<'_>,
-    ) -> Outcome {
-        let outcome = match who {
-            Who::Session(client) => Ok(self.asked_by_client(client, request, reply, deferred)),
-            Who::Handle(index) => self.place(index).and_then(|place| {
-                if self.is_from_itself(place, &request) {
-                    self.asked_by_ic(place, request, reply, deferred)
-                } else {
-                    self.asked_by_holder(place, request, reply, deferred)
-                }
-            }),
-            Who::Itself(index) => self
-                .place(index)
-                .and_then(|place| self.asked_by_ic(place, request, reply, deferred)),
-            Who::Channel(_) | Who::Notified(_) => Err(Error::NotAllowed),
-        };
-        let outcome = outcome.unwrap_or_else(|error| reply.error(error));
-        self.factory.settle(deferred);
-        outcome
-    }
-
-    fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
-        let bell = self.space.bell();
-        if bits & bell != 0 {
-            self.drain(deferred);
-        }
-        if bits & !bell != 0 {
-            self.factory.notified(bits & !bell, deferred);
-        }
-        self.factory.settle(deferred);
-    }
 }
 
 impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, P> {
@@ -692,13 +655,37 @@ impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, 
         reply: &mut Reply,
         deferred: &mut Deferred<'_>,
     ) -> Outcome {
-        let charged = self.members.charged(who);
-        let deferred = &mut deferred.counted(&mut self.callers, charged);
-        self.members.call(who, request, reply, deferred)
+        let Self { members, callers } = self;
+        let deferred = &mut deferred.counted(callers, members.charged(who));
+        let outcome = match who {
+            Who::Session(client) => Ok(members.asked_by_client(client, request, reply, deferred)),
+            Who::Handle(index) => members.place(index).and_then(|place| {
+                if members.is_from_itself(place, &request) {
+                    members.asked_by_ic(place, request, reply, deferred)
+                } else {
+                    members.asked_by_holder(place, request, reply, deferred)
+                }
+            }),
+            Who::Itself(index) => members
+                .place(index)
+                .and_then(|place| members.asked_by_ic(place, request, reply, deferred)),
+            Who::Channel(_) | Who::Notified(_) => Err(Error::NotAllowed),
+        };
+        let outcome = outcome.unwrap_or_else(|error| reply.error(error));
+        members.factory.settle(deferred);
+        outcome
     }
 
     fn notified(&mut self, bits: u64, deferred: &mut Deferred<'_>) {
-        let deferred = &mut deferred.counted(&mut self.callers, None);
-        self.members.notified(bits, deferred);
+        let Self { members, callers } = self;
+        let deferred = &mut deferred.counted(callers, None);
+        let bell = members.space.bell();
+        if bits & bell != 0 {
+            members.drain(deferred);
+        }
+        if bits & !bell != 0 {
+            members.factory.notified(bits & !bell, deferred);
+        }
+        members.factory.settle(deferred);
     }
 }

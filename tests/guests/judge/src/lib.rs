@@ -19,7 +19,7 @@ use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::leaf;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
-use xos_test_kit::{Failure, Outcome};
+use xos_test_kit::{Failure, Outcome, check};
 
 /// The IC manager.
 pub const MANAGER: Manager = Manager::new(abi::endpoint(0));
@@ -153,9 +153,12 @@ pub fn rest() -> Outcome<Free> {
 /// # Errors
 /// When it is not for long; the manager's.
 pub fn given_back(before: Free) -> Outcome {
-    until("what is left is what was left before", || {
-        Ok(MANAGER.free()? == before)
+    let mut now = before;
+    until("", || {
+        now = MANAGER.free()?;
+        Ok(now == before)
     })
+    .or_else(|_| check!(false, "{before:?} was left, and now it is {now:?}"))
 }
 
 /// The factory of this name, by the session in this root slot, which an earlier case may have opened. It may still be

@@ -2,11 +2,17 @@
 //! Whether the claims of a container's contract catch what they are there to catch: each defect of a factory that is
 //! broken on purpose has to be found by the claim that it breaks.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use test_containers::{DEFECTS, knob_of_domain};
 use xos_test_kit::mutants::Mutant;
 use xos_test_kit::{Case, Outcome};
 
+use super::claims::PATIENCE;
 use super::{CLAIMS, Screen};
+
+/// In seconds.
+const PATIENCE_WITH_A_DEFECT: u64 = 15;
 
 /// A case that is a defect's is about what its claim says of it.
 macro_rules! cases {
@@ -33,7 +39,10 @@ fn a_factory_without_a_defect_passes(_: &mut ()) -> Outcome {
 }
 
 fn is_caught(name: &str) -> Outcome {
-    mutant().is_caught(name, &mut (), &mut Screen::default())?;
+    let patience = PATIENCE.swap(PATIENCE_WITH_A_DEFECT, Relaxed);
+    let caught = mutant().is_caught(name, &mut (), &mut Screen::default());
+    PATIENCE.store(patience, Relaxed);
+    caught?;
     // And it was the defect, not the case.
     mutant().judge("its_faults_end_it_alone", &mut ())
 }
