@@ -629,22 +629,24 @@ impl<F: Factory, const N: usize, P: Port + Copy> Members<F, N, P> {
         self.ics.get(place).is_some_and(|entry| entry.within)
     }
 
-    /// Whether a message with the badge of a handle comes from the IC itself: within one CSpace the two
-    /// cannot be told apart by the badge.
-    fn is_from_itself(&mut self, place: u32, request: &Request<'_>) -> bool {
-        self.is_within(place) && HandleOp::from_label(request.label()).is_err()
+    /// Which IC a message is about.
+    fn about(&mut self, index: u32) -> Option<About> {
+        let place = self.ics.place_of(index)?;
+        let entry = self.ics.get(place)?;
+        Some(About {
+            place,
+            charged: entry.counted,
+            within: entry.within,
+        })
     }
+}
 
-    /// At whose charge somebody is kept who asks for something: of the one who pays for the IC that it is about.
-    fn charged(&mut self, who: Who) -> Option<u32> {
-        match who {
-            Who::Handle(index) | Who::Itself(index) => {
-                let place = self.ics.place_of(index)?;
-                self.ics.get(place)?.counted
-            }
-            _ => None,
-        }
-    }
+/// The IC that a message is about.
+struct About {
+    place: u32,
+    /// At whose charge somebody is kept who waits for it: of the one who pays for it.
+    charged: Option<u32>,
+    within: bool,
 }
 
 impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, P> {
@@ -656,20 +658,27 @@ impl<F: Factory, const N: usize, P: Port + Copy> Server for FactoryServer<F, N, 
         deferred: &mut Deferred<'_>,
     ) -> Outcome {
         let Self { members, callers } = self;
-        let deferred = &mut deferred.counted(callers, members.charged(who));
-        let outcome = match who {
-            Who::Session(client) => Ok(members.asked_by_client(client, request, reply, deferred)),
-            Who::Handle(index) => members.place(index).and_then(|place| {
-                if members.is_from_itself(place, &request) {
-                    members.asked_by_ic(place, request, reply, deferred)
-                } else {
-                    members.asked_by_holder(place, request, reply, deferred)
-                }
-            }),
-            Who::Itself(index) => members
-                .place(index)
-                .and_then(|place| members.asked_by_ic(place, request, reply, deferred)),
-            Who::Channel(_) | Who::Notified(_) => Err(Error::NotAllowed),
+        let about = match who {
+            Who::Handle(index) | Who::Itself(index) => members.about(index),
+            _ => None,
+        };
+        let charged = about.as_ref().and_then(|about| about.charged);
+        let deferred = &mut deferred.counted(callers, charged);
+        let outcome = match (who, about) {
+            (Who::Session(client), _) => {
+                Ok(members.asked_by_client(client, request, reply, deferred))
+            }
+            // Within one CSpace the IC itself and the holder of its handle cannot be told apart by the badge.
+            (Who::Handle(_), Some(About { place, within, .. }))
+                if !within || HandleOp::from_label(request.label()).is_ok() =>
+            {
+                members.asked_by_holder(place, request, reply, deferred)
+            }
+            (Who::Handle(_) | Who::Itself(_), Some(About { place, .. })) => {
+                members.asked_by_ic(place, request, reply, deferred)
+            }
+            (Who::Handle(_) | Who::Itself(_), None) => Err(Error::Gone),
+            (Who::Channel(_) | Who::Notified(_), _) => Err(Error::NotAllowed),
         };
         let outcome = outcome.unwrap_or_else(|error| reply.error(error));
         members.factory.settle(deferred);
