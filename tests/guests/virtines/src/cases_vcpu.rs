@@ -21,6 +21,7 @@ cases! {
     images_that_are_no_virtines_are_refused,
     two_functions_are_called_in_turn,
     several_threads_call_at_the_same_time,
+    a_virtine_that_is_suspended_in_a_call_goes_on_where_it_was,
     a_caller_that_dies_in_a_call_leaves_nothing_behind,
     who_calls_when_the_virtine_is_killed_is_told,
     who_calls_when_the_factory_dies_is_told_and_loads_again,

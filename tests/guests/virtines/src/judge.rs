@@ -26,7 +26,7 @@ pub struct Context {
 }
 
 impl Context {
-    fn start(&mut self, case: &str, factory: &str) -> Outcome<Job> {
+    pub fn start(&mut self, case: &str, factory: &str) -> Outcome<Job> {
         self.start_program("test-virtines-app", case, factory)
     }
 
@@ -65,7 +65,7 @@ impl Context {
         self.nothing_lost(|c| check_eq!(c.run(case, c.factory)?, ExitStatus::Code(0)))
     }
 
-    fn nothing_lost(&mut self, f: impl Fn(&mut Self) -> Outcome) -> Outcome {
+    pub fn nothing_lost(&mut self, f: impl Fn(&mut Self) -> Outcome) -> Outcome {
         // Once for what is loaded and kept.
         f(self)?;
         let before = rest()?;
@@ -75,7 +75,7 @@ impl Context {
 }
 
 /// Waits until a virtine of a program's runs a call: its id.
-fn calling(of: &Job) -> Outcome<IcId> {
+pub fn calling(of: &Job) -> Outcome<IcId> {
     let mut found = None;
     until("a virtine", || {
         MANAGER.each_ic(|ic: &IcInfo| {

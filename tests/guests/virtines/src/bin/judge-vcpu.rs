@@ -6,8 +6,9 @@
 extern crate alloc;
 
 use sel4_microkit::{NullHandler, protection_domain};
-use xos_protocol::ExitStatus;
-use xos_test_kit::{Case, Failure, Outcome, cases, check};
+use xos_protocol::{ExitStatus, IcState};
+use xos_test_judge::{MANAGER, pause};
+use xos_test_kit::{Case, Failure, Outcome, cases, check, check_eq};
 
 #[macro_use]
 #[path = "../judge.rs"]
@@ -73,6 +74,22 @@ fn calls_cost_no_more_than_they_did(c: &mut Context) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+fn a_virtine_that_is_suspended_in_a_call_goes_on_where_it_was(c: &mut Context) -> Outcome {
+    c.nothing_lost(|c| {
+        let job = c.start("long", c.factory)?;
+        let virtine = calling(&job)?;
+        for _ in 0..8 {
+            MANAGER.suspend(virtine)?;
+            (0..5).for_each(|_| pause());
+            let (state, _) = job.handle().stat()?;
+            check_eq!(state, IcState::Running)?;
+            MANAGER.resume(virtine)?;
+            (0..5).for_each(|_| pause());
+        }
+        check_eq!(c.wait(job)?, ExitStatus::Code(0))
+    })
 }
 
 fn the_contract_promises_a_second_stage(c: &mut Context) -> Outcome {

@@ -47,7 +47,7 @@ fn main() -> i32 {
     let outcome = cases!(case, factory;
         results, lengths, prepared, faults, endless, bomb, stack, heap, granted, not_granted, given_up,
         cptrs, instructions, code, contract, addresses, nonsense, forged, images, requests, turns, threads,
-        suspended, wait, wait_killed, many, again,
+        suspended, long, wait, wait_killed, many, again,
     );
     match outcome {
         Ok(()) => 0,
@@ -848,6 +848,25 @@ fn suspended(factory: &str) -> Outcome {
         check_eq!(answer[8..], [2, 1])?;
     }
     Ok(())
+}
+
+/// Calls something that takes a while and knows what has to come out, for who is suspended meanwhile.
+fn long(factory: &str) -> Outcome {
+    const ROUNDS: u32 = 20_000_000;
+    let sum = (1..=ROUNDS)
+        .rev()
+        .fold(0_u32, |sum, i| sum.wrapping_add(i).rotate_left(1));
+    // MOV ECX, rounds; XOR EAX, EAX; the loop: ADD EAX, ECX; ROL EAX, 1; DEC ECX; JNZ to the loop; CMP EAX, sum; JE
+    // over UD2.
+    let mut code = Vec::from(b"\xb9");
+    code.extend_from_slice(&ROUNDS.to_le_bytes());
+    code.extend_from_slice(b"\x31\xc0\x01\xc8\xd1\xc0\x49\x75\xf9\x3d");
+    code.extend_from_slice(&sum.to_le_bytes());
+    code.extend_from_slice(b"\x74\x02\x0f\x0b");
+    let function = load(factory)?;
+    let out = function.invoke_for(&argument(Deed::Code, &code), 60_000)?;
+    check_eq!(out, b"executed")?;
+    works(&function)
 }
 
 /// Calls something that comes to no end, for who is to be killed meanwhile.
