@@ -168,8 +168,22 @@ struct Test<'t> {
     state: &'t RefCell<State>,
 }
 
+/// Stack of a test, in bytes: a factory, which is made for a static, is built there and moved.
+const STACK: usize = 16 << 20;
+
 /// Runs a test with a factory.
-fn with(test: impl FnOnce(Test<'_>)) {
+fn with(test: impl FnOnce(Test<'_>) + Send) {
+    std::thread::scope(|scope| {
+        let run = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, || with_factory(test));
+        if let Err(panic) = run.unwrap().join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn with_factory(test: impl FnOnce(Test<'_>)) {
     let (state, manager, files) = (RefCell::default(), FakeManager::default(), files());
     let client = Manager::new(&manager);
     let factory = ContainerFactory::new(Programs(&state), &state, client);
