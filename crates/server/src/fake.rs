@@ -222,6 +222,10 @@ impl ManagerState {
         Ok(created.words().to_vec())
     }
 
+    fn payer(&self, session: u32) -> u32 {
+        self.payers.get(&session).copied().unwrap_or(0)
+    }
+
     fn alive(&self, id: IcId) -> Result<()> {
         match self.ics.get(&id.index()) {
             Some(alive) if *alive == id => Ok(()),
@@ -242,15 +246,15 @@ impl ManagerState {
             Op::Create => {
                 let words = words.first_chunk().ok_or(Error::Malformed)?;
                 let payer = match Create::from_words(*words)?.payer {
-                    Payer::Client(session) => self.payers.get(&session).copied(),
-                    _ => None,
+                    Payer::Client(session) => self.payer(session),
+                    _ => 0,
                 };
-                self.create(payer.unwrap_or(0))
+                self.create(payer)
             }
             Op::CreateWithin => {
                 let words = words.first_chunk().ok_or(Error::Malformed)?;
                 let host = CreateWithin::from_words(*words)?.host;
-                self.create(self.payers.get(&host).copied().unwrap_or(0))
+                self.create(self.payer(host))
             }
             Op::Grow => {
                 let words = words.first_chunk().ok_or(Error::Malformed)?;

@@ -220,16 +220,12 @@ impl<'w> Test<'w> {
     }
 
     fn create(&mut self, spec: &Spec<'_>) -> Result<IcId> {
-        self.create_by(CLIENT, spec)
-    }
-
-    fn create_by(&mut self, client: Who, spec: &Spec<'_>) -> Result<IcId> {
         let mut message = [0; MAX_WORDS];
         message[0] = 20;
         let used = wire::encode(spec, &mut message[1..]).unwrap();
         match self
             .bench
-            .call(client, SessionOp::Create.label(), &message[..1 + used])
+            .call(CLIENT, SessionOp::Create.label(), &message[..1 + used])
         {
             Came::Answer(told) => told.map(|words| IcId::from_word(words[0])),
             other => panic!("{other:?}"),

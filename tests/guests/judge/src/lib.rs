@@ -19,7 +19,7 @@ use xos_protocol::factory::Spec;
 use xos_protocol::manager::{Consent, Free, Open};
 use xos_protocol::slots::leaf;
 use xos_protocol::{Error, ExitStatus, IcId, Name, Result};
-use xos_test_kit::{Failure, Outcome, check};
+use xos_test_kit::{Failure, Outcome};
 
 /// The IC manager.
 pub const MANAGER: Manager = Manager::new(abi::endpoint(0));
@@ -154,11 +154,14 @@ pub fn rest() -> Outcome<Free> {
 /// When it is not for long; the manager's.
 pub fn given_back(before: Free) -> Outcome {
     let mut now = before;
-    until("", || {
+    until("what was left before", || {
         now = MANAGER.free()?;
         Ok(now == before)
     })
-    .or_else(|_| check!(false, "{before:?} was left, and now it is {now:?}"))
+    .map_err(|failure| {
+        let reason = failure.reason();
+        Failure::new(format_args!("{reason}: of {before:?} there is {now:?}"))
+    })
 }
 
 /// The factory of this name, by the session in this root slot, which an earlier case may have opened. It may still be
